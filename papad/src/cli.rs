@@ -1,0 +1,183 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::prelude::*;
+use nix::unistd::{Uid, User};
+
+use papa_protocol::options::MAX_BUFSIZE;
+use papa_protocol::size;
+
+/// The port papa's clients try first.
+pub(crate) const DEFAULT_PORT: u16 = 20202;
+
+/// Bytes of output kept for a process that asks for no size of its own.
+pub(crate) const DEFAULT_BUFSIZE: u64 = 2 * 1024 * 1024;
+
+/// Sessions served at once unless `--max-sessions` says otherwise.
+pub(crate) const DEFAULT_MAX_SESSIONS: usize = 1000;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+papad - a process kernel: holds sockets, processes, their output and values
+        while process managers come and go
+
+Usage: papad [OPTIONS]
+
+Options:
+  -p, --port PORT          listen on 127.0.0.1:PORT and [::1]:PORT
+                           (default 20202; 0 lets the system choose)
+  -u, --unix-socket PATH   listen on this Unix socket; without -p, on it alone
+  -d, --debug              log more
+      --daemonize          go to the background; returns when papad answers
+      --bufsize SIZE       output kept per process: bytes, or with k, m or g
+                           (default 2m)
+      --max-sessions N     sessions served at once (default 1000)
+      --allow-uid UID      let this user in, too (number or name; repeatable);
+                           papad's own user and root always are
+      --version            print the version
+      --help               print this help
+
+Try it: telnet localhost 20202, then type help.
+";
+
+/// What papad was asked to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// `None` when only a Unix socket is wanted.
+    pub(crate) port: Option<u16>,
+    pub(crate) unix_socket: Option<PathBuf>,
+    pub(crate) debug: bool,
+    pub(crate) daemonize: bool,
+    /// Bytes.
+    pub(crate) bufsize: u64,
+    pub(crate) max_sessions: usize,
+    pub(crate) allowed_uids: Vec<Uid>,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Run(Options),
+    Version,
+    Help,
+}
+
+/// Reads the words after the program's name.
+pub(crate) fn parse<I>(words: I) -> Result<Request, lexopt::Error>
+where
+    I: IntoIterator,
+    I::Item: Into<OsString>,
+{
+    let mut port = None;
+    let mut options = Options {
+        port: None,
+        unix_socket: None,
+        debug: false,
+        daemonize: false,
+        bufsize: DEFAULT_BUFSIZE,
+        max_sessions: DEFAULT_MAX_SESSIONS,
+        allowed_uids: Vec::new(),
+    };
+    let mut parser = lexopt::Parser::from_args(words);
+    while let Some(word) = parser.next()? {
+        match word {
+            Short('p') | Long("port") => port = Some(parser.value()?.parse()?),
+            Short('u') | Long("unix-socket") => {
+                let path = PathBuf::from(parser.value()?);
+                if !path.is_absolute() {
+                    return Err("the path of the Unix socket must be absolute".into());
+                }
+                options.unix_socket = Some(path);
+            }
+            Short('d') | Long("debug") => options.debug = true,
+            Long("daemonize") => options.daemonize = true,
+            Long("bufsize") => options.bufsize = parser.value()?.parse_with(bufsize)?,
+            Long("max-sessions") => options.max_sessions = parser.value()?.parse()?,
+            Long("allow-uid") => options.allowed_uids.push(parser.value()?.parse_with(user)?),
+            Long("version") => return Ok(Request::Version),
+            Short('h') | Long("help") => return Ok(Request::Help),
+            other => return Err(other.unexpected()),
+        }
+    }
+    options.port = match (port, &options.unix_socket) {
+        (None, None) => Some(DEFAULT_PORT),
+        (port, _) => port,
+    };
+    Ok(Request::Run(options))
+}
+
+fn bufsize(text: &str) -> Result<u64, String> {
+    size::parse(text.as_bytes())
+        .filter(|&size| size <= MAX_BUFSIZE)
+        .ok_or_else(|| "not a size in bytes, or with k, m or g".to_owned())
+}
+
+fn user(text: &str) -> Result<Uid, String> {
+    if let Ok(uid) = text.parse() {
+        return Ok(Uid::from_raw(uid));
+    }
+    match User::from_name(text) {
+        Ok(Some(user)) => Ok(user.uid),
+        Ok(None) => Err("no such user".to_owned()),
+        Err(errno) => Err(errno.desc().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(words: &[&str]) -> Options {
+        match parse(words) {
+            Ok(Request::Run(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_options_papad_listens_on_papas_port() {
+        let options = options(&[]);
+        assert_eq!(options.port, Some(20202));
+        assert_eq!(options.unix_socket, None);
+        assert_eq!(options.bufsize, 2 << 20);
+        assert_eq!(options.max_sessions, 1000);
+    }
+
+    #[test]
+    fn a_unix_socket_alone_replaces_the_port_and_both_may_be_given() {
+        assert_eq!(options(&["-u", "/run/papad"]).port, None);
+        let both = options(&["-u", "/run/papad", "-p", "7"]);
+        assert_eq!(
+            (both.port, both.unix_socket),
+            (Some(7), Some("/run/papad".into()))
+        );
+    }
+
+    #[test]
+    fn sizes_and_users_are_read_as_people_write_them() {
+        let options = options(&["--bufsize=64k", "--allow-uid", "root", "--allow-uid=65534"]);
+        assert_eq!(options.bufsize, 65536);
+        assert_eq!(
+            options.allowed_uids,
+            [Uid::from_raw(0), Uid::from_raw(65534)]
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for words in [
+            &["-p", "65536"][..],
+            &["-p"],
+            &["-u", "run/papad"],
+            &["--bufsize", "2x"],
+            &["--bufsize", "65g"],
+            &["--allow-uid", "no such user"],
+            &["stray"],
+            &["--stray"],
+        ] {
+            assert!(parse(words).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What is true of papad, as a sequence of records in a memory file that the keeper holds.
+//!
+//! A record is `RS FORMAT VERB WORD... LF`, where RS is the byte 0x1E and the words are quoted as
+//! in `papa_protocol::quoted`, so that neither byte occurs within one. The file is only appended
+//! to. A record that was cut off, because its writer was killed, has no LF before the next RS or
+//! the end of the file: it is not read, and what follows it is.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use papa_protocol::quoted;
+
+use crate::sys;
+
+/// The format of the records that are written. Records of the next one are read, too, so that a
+/// version can be put back after its successor has run.
+const FORMAT: u64 = 1;
+
+const RECORD_START: u8 = 0x1e;
+const RECORD_END: u8 = b'\n';
+
+/// A journal smaller than this many bytes is never compacted.
+const SMALLEST_COMPACTED: u64 = 256 * 1024;
+
+/// A journal is compacted when it has grown to this many times what was in it after the last time.
+const GROWTH: u64 = 4;
+
+/// One record, ready to be written.
+#[derive(Clone)]
+pub(crate) struct Record(Vec<u8>);
+
+impl Record {
+    pub(crate) fn new(verb: &str) -> Record {
+        let mut bytes = vec![RECORD_START];
+        bytes.extend(FORMAT.to_string().bytes());
+        bytes.push(b' ');
+        bytes.extend(verb.bytes());
+        Record(bytes)
+    }
+
+    pub(crate) fn word(mut self, word: impl AsRef<[u8]>) -> Record {
+        quoted::push(&mut self.0, word.as_ref());
+        self
+    }
+
+    pub(crate) fn number(self, number: impl Display) -> Record {
+        self.word(number.to_string())
+    }
+
+    /// `key=value`, which a reader that does not know the key passes over.
+    pub(crate) fn pair(mut self, key: &str, value: impl AsRef<[u8]>) -> Record {
+        quoted::push_pair(&mut self.0, key, value.as_ref());
+        self
+    }
+
+    pub(crate) fn maybe(self, key: &str, value: Option<impl Display>) -> Record {
+        match value {
+            Some(value) => self.pair(key, value.to_string()),
+            None => self,
+        }
+    }
+
+    /// The whole record as it stands in the file.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.0.push(RECORD_END);
+        self.0
+    }
+}
+
+/// A record that was read, to be taken apart word by word.
+pub(crate) struct Fields {
+    words: std::iter::Peekable<std::vec::IntoIter<Vec<u8>>>,
+}
+
+impl Fields {
+    pub(crate) fn word(&mut self) -> Option<Vec<u8>> {
+        self.words.next()
+    }
+
+    pub(crate) fn number<N: std::str::FromStr>(&mut self) -> Option<N> {
+        parse_number(&self.word()?)
+    }
+
+    /// The pairs that come next.
+    pub(crate) fn pairs(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut pairs = Vec::new();
+        while let Some(word) = self.words.next_if(|word| word.contains(&b'=')) {
+            let at = word
+                .iter()
+                .position(|&byte| byte == b'=')
+                .unwrap_or(word.len());
+            pairs.push((word[..at].to_vec(), word[at + 1..].to_vec()));
+        }
+        pairs
+    }
+
+    /// All words that are left.
+    pub(crate) fn rest(self) -> Vec<Vec<u8>> {
+        self.words.collect()
+    }
+}
+
+pub(crate) fn parse_number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// Reads every record in order. `apply` gets the verb and what follows it, and answers `None` for
+/// a record that it cannot read. Returns how many records were passed over.
+pub(crate) fn replay(
+    file: &File,
+    mut apply: impl FnMut(&[u8], Fields) -> Option<()>,
+) -> io::Result<u64> {
+    let mut bytes = Vec::new();
+    let mut file = file;
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    let mut skipped = 0;
+    // What stands before the first RS is no record.
+    let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
+    while let Some(start) = starts.next() {
+        let end = starts.peek().copied().unwrap_or(bytes.len());
+        let read = bytes[start + 1..end]
+            .strip_suffix(&[RECORD_END])
+            .and_then(read_record);
+        if read
+            .and_then(|(verb, fields)| apply(&verb, fields))
+            .is_none()
+        {
+            skipped += 1;
+        }
+    }
+    Ok(skipped)
+}
+
+fn read_record(line: &[u8]) -> Option<(Vec<u8>, Fields)> {
+    let mut fields = Fields {
+        words: quoted::split(line).ok()?.into_iter().peekable(),
+    };
+    let format: u64 = fields.number()?;
+    if format > FORMAT + 1 {
+        return None;
+    }
+    Some((fields.word()?, fields))
+}
+
+/// The journal in force.
+pub(crate) struct Journal {
+    current: RwLock<Current>,
+}
+
+struct Current {
+    file: File,
+    size_when_compacted: u64,
+}
+
+impl Journal {
+    /// A new, empty journal.
+    pub(crate) fn create() -> io::Result<Journal> {
+        Ok(Journal::recover(new_file()?))
+    }
+
+    /// The journal that an earlier server wrote.
+    pub(crate) fn recover(file: File) -> Journal {
+        Journal {
+            current: RwLock::new(Current {
+                file,
+                size_when_compacted: 0,
+            }),
+        }
+    }
+
+    /// Begins a change: what is appended and what is true in memory are in step again when this
+    /// is dropped. Taken before any table's lock.
+    pub(crate) fn change(&self) -> Change<'_> {
+        // A panic ends the whole server, so no thread ever sees a poisoned lock.
+        Change {
+            current: self.current.read().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Puts a new file with just these records in force if the present one is long, by `hold`,
+    /// which has the keeper hold it in place of the old one. Does nothing while a change is under
+    /// way, a child that records itself included: it will be tried again soon.
+    pub(crate) fn compact_if_long(
+        &self,
+        write_records: impl FnOnce(&mut dyn FnMut(Record) -> io::Result<()>) -> io::Result<()>,
+        hold: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let is_long = |current: &Current| -> io::Result<bool> {
+            let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
+            Ok(current.file.metadata()?.len() > most)
+        };
+        if !is_long(&self.change().current)? {
+            return Ok(());
+        }
+        let Ok(mut current) = self.current.try_write() else {
+            return Ok(());
+        };
+        let file = new_file()?;
+        let mut writer = io::BufWriter::with_capacity(64 * 1024, &file);
+        write_records(&mut |record| writer.write_all(&record.into_bytes()))?;
+        writer.flush()?;
+        drop(writer);
+        sys::kill_point("compaction-written");
+        hold(&file)?;
+        sys::kill_point("compaction-held");
+        let size_when_compacted = file.metadata()?.len();
+        *current = Current {
+            file,
+            size_when_compacted,
+        };
+        Ok(())
+    }
+}
+
+/// A change under way. The journal is not compacted meanwhile.
+pub(crate) struct Change<'a> {
+    current: RwLockReadGuard<'a, Current>,
+}
+
+impl Change<'_> {
+    /// Writes a record. When this returns, a killed server will be recovered with it.
+    pub(crate) fn append(&self, record: Record) -> io::Result<()> {
+        (&self.current.file).write_all(&record.into_bytes())
+    }
+}
+
+impl AsFd for Change<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.current.file.as_fd()
+    }
+}
+
+fn new_file() -> io::Result<File> {
+    let file = sys::memfd(c"papad-journal")?;
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Read = (Vec<u8>, Vec<Vec<u8>>);
+
+    fn read_all(file: &File) -> (Vec<Read>, u64) {
+        let mut records = Vec::new();
+        let skipped = replay(file, |verb, fields| {
+            records.push((verb.to_vec(), fields.rest()));
+            Some(())
+        });
+        (records, skipped.unwrap())
+    }
+
+    fn word() -> impl Strategy<Value = Vec<u8>> {
+        prop::collection::vec(any::<u8>(), 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_whatever_is_cut_off_the_end(
+            written in prop::collection::vec(prop::collection::vec(word(), 0..5), 1..10),
+            cut in 0_usize..200,
+        ) {
+            let file = new_file().unwrap();
+            let mut ends = Vec::new();
+            for words in &written {
+                let record = words.iter().fold(Record::new("verb"), Record::word);
+                (&file).write_all(&record.into_bytes()).unwrap();
+                ends.push(file.metadata().unwrap().len());
+            }
+            let length = file.metadata().unwrap().len().saturating_sub(cut as u64);
+            file.set_len(length).unwrap();
+            let whole = ends.iter().filter(|&&end| end <= length).count();
+
+            let (read, _) = read_all(&file);
+            prop_assert_eq!(read.len(), whole);
+            for ((verb, words), expected) in read.iter().zip(&written) {
+                prop_assert_eq!(verb, b"verb");
+                prop_assert_eq!(words, expected);
+            }
+        }
+
+        #[test]
+        fn a_record_after_a_cut_off_one_is_read(torn in word(), keep in 1_usize..10) {
+            let file = new_file().unwrap();
+            let mut first = Record::new("torn").word(torn).into_bytes();
+            first.truncate(keep);
+            (&file).write_all(&first).unwrap();
+            (&file).write_all(&Record::new("started").number(7).into_bytes()).unwrap();
+            let (read, _) = read_all(&file);
+            prop_assert_eq!(read.last(), Some(&(b"started".to_vec(), vec![b"7".to_vec()])));
+        }
+
+        #[test]
+        fn no_bytes_at_all_stop_the_replay(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let file = new_file().unwrap();
+            (&file).write_all(&bytes).unwrap();
+            read_all(&file);
+        }
+    }
+
+    #[test]
+    fn records_of_the_next_format_are_read_and_of_later_ones_counted() {
+        let file = new_file().unwrap();
+        (&file)
+            .write_all(b"\x1e2 set a b\n\x1e3 set c d\n")
+            .unwrap();
+        let (read, skipped) = read_all(&file);
+        assert_eq!(
+            read,
+            [(b"set".to_vec(), vec![b"a".to_vec(), b"b".to_vec()])]
+        );
+        assert_eq!(skipped, 1);
+    }
+
+    #[test]
+    fn pairs_end_at_the_first_word_without_an_equals_sign() {
+        let file = new_file().unwrap();
+        let record = Record::new("p")
+            .pair("a", "1=2")
+            .pair("b", " ")
+            .word("--")
+            .word("c=d");
+        (&file).write_all(&record.into_bytes()).unwrap();
+        replay(&file, |_, mut fields| {
+            let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+            assert_eq!(fields.pairs(), [pair(b"a", b"1=2"), pair(b"b", b" ")]);
+            assert_eq!(fields.rest(), [b"--".to_vec(), b"c=d".to_vec()]);
+            Some(())
+        })
+        .unwrap();
+    }
+}

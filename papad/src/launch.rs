@@ -1,0 +1,158 @@
+//! From the command line to a keeper and a server, each with a title that ps and top show.
+//!
+//! The program runs itself again under the title of its part: argv\[0\] says which part it is, and
+//! what a part is handed comes as its standard input.
+
+use std::env;
+use std::ffi::{CString, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use nix::fcntl::{OFlag, open};
+use nix::sys::prctl;
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2, setsid};
+
+use crate::cli::Options;
+use crate::sys::{self, Fork};
+use crate::{keeper, log, server};
+
+const KEEPER: &str = "papad: keeper";
+const SERVER: &str = "papad: server";
+
+/// The program itself, even if its file was replaced since.
+const SELF: &str = "/proc/self/exe";
+
+/// Does the part that argv\[0\] names: keeper, server, or, under any other name, what was asked for.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    if options.debug {
+        log::say_more();
+    }
+    let title = env::args_os().next().unwrap_or_default();
+    if title.as_bytes().starts_with(SERVER.as_bytes()) {
+        set_name(SERVER);
+        server::run(options)
+    } else if title.as_bytes().starts_with(KEEPER.as_bytes()) {
+        set_name(KEEPER);
+        keeper::run(options)
+    } else {
+        let failed = if options.daemonize {
+            daemonize()
+        } else {
+            Err(become_keeper(&starter()))
+        };
+        failed.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
+    }
+}
+
+/// Reports what keeps papad from starting, in one line.
+pub(crate) fn fail(why: &str) -> ExitCode {
+    eprintln!("papad: {why}");
+    ExitCode::FAILURE
+}
+
+/// Starts a server whose standard input is its end of the link.
+pub(crate) fn start_server(options: &Options, link: OwnedFd) -> io::Result<Child> {
+    let keeper = env::args_os().next().unwrap_or_default();
+    let starter = keeper
+        .as_bytes()
+        .strip_prefix(KEEPER.as_bytes())
+        .unwrap_or_default();
+    let title = [SERVER.as_bytes(), starter].concat();
+    let mut server = Command::new(SELF);
+    server
+        .arg0(OsString::from_vec(title))
+        .args(env::args_os().skip(1));
+    server.stdin(Stdio::from(link)).stdout(Stdio::null());
+    if options.daemonize && !is_file(io::stderr()) {
+        server.stderr(Stdio::null());
+    }
+    server.spawn()
+}
+
+/// What this part was handed as its standard input, which becomes /dev/null.
+pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
+    let handed = io::stdin().as_fd().try_clone_to_owned()?;
+    dup2_stdin(File::open("/dev/null")?)?;
+    Ok(handed)
+}
+
+/// Says to whoever ran `papad --daemonize` that papad answers, and lets go of their terminal.
+pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
+    if !is_file(io::stderr()) {
+        dup2_stderr(null()?)?;
+    }
+    File::from(ready).write_all(b"\n")
+}
+
+/// Runs the keeper in place of this process; returns only if that failed.
+fn become_keeper(starter: &str) -> io::Error {
+    let title = if starter.is_empty() {
+        KEEPER.to_owned()
+    } else {
+        format!("{KEEPER} from {starter}")
+    };
+    Command::new(SELF)
+        .arg0(title)
+        .args(env::args_os().skip(1))
+        .exec()
+}
+
+/// The name of the program that runs this one.
+fn starter() -> String {
+    let comm = fs::read_to_string(format!("/proc/{}/comm", getppid()));
+    comm.map(|comm| comm.trim_end().to_owned())
+        .unwrap_or_default()
+}
+
+/// Leaves the terminal, the session and the working directory, and waits until papad answers.
+fn daemonize() -> io::Result<ExitCode> {
+    let starter = starter();
+    let (reader, ready) = pipe2(OFlag::O_CLOEXEC)?;
+    match sys::fork()? {
+        Fork::Parent => {
+            drop(ready);
+            let mut said = Vec::new();
+            File::from(reader).read_to_end(&mut said)?;
+            // Without a word, the keeper has said on standard error what is wrong.
+            Ok(if said.is_empty() {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
+        }
+        Fork::Child => {
+            setsid()?;
+            env::set_current_dir("/")?;
+            umask(Mode::S_IWGRP | Mode::S_IRWXO);
+            dup2_stdin(ready)?;
+            dup2_stdout(null()?)?;
+            Err(become_keeper(&starter))
+        }
+    }
+}
+
+fn null() -> io::Result<OwnedFd> {
+    Ok(open(
+        "/dev/null",
+        OFlag::O_RDWR | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// Whether what is logged here is kept, and so of use to a daemon.
+fn is_file(output: impl AsFd) -> bool {
+    fstat(output).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+/// The name that top and `ps -o comm` show.
+fn set_name(name: &str) {
+    if let Ok(name) = CString::new(name) {
+        // A title is a courtesy: without it papad works as well.
+        let _ = prctl::set_name(&name);
+    }
+}

@@ -1,0 +1,227 @@
+//! The sockets papad itself listens on.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, listen,
+    setsockopt, socket, sockopt,
+};
+use nix::sys::stat::{Mode, umask};
+
+use crate::cli::Options;
+
+/// Connections that may wait to be accepted, while a server starts again for instance.
+const BACKLOG: i32 = 1024;
+
+/// Opens every endpoint that the options name.
+///
+/// # Errors
+/// One sentence that says which endpoint could not be opened and why, and who has it if the
+/// system tells.
+pub(crate) fn open(options: &Options) -> Result<Vec<OwnedFd>, String> {
+    let mut sockets = Vec::new();
+    if let Some(port) = options.port {
+        let inet = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = open_tcp(inet).map_err(|error| describe(inet, &error))?;
+        let port = tcp_address(&socket).map_or(port, |address| address.port());
+        sockets.push(socket);
+        let inet6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+        match open_tcp(inet6) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if has_no_ipv6(&error) => {}
+            Err(error) => return Err(describe(inet6, &error)),
+        }
+    }
+    if let Some(path) = &options.unix_socket {
+        let for_others = !options.allowed_uids.is_empty();
+        let socket = open_unix(path, for_others)
+            .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// `127.0.0.1:20202`, `[::1]:20202` or a path.
+pub(crate) fn name(socket: &OwnedFd) -> String {
+    if let Some(address) = tcp_address(socket) {
+        return address.to_string();
+    }
+    let path = socket
+        .try_clone()
+        .ok()
+        .and_then(|fd| UnixListener::from(fd).local_addr().ok());
+    match path.as_ref().and_then(|address| address.as_pathname()) {
+        Some(path) => path.display().to_string(),
+        None => "an unknown socket".to_owned(),
+    }
+}
+
+fn tcp_address(socket: &OwnedFd) -> Option<SocketAddr> {
+    TcpListener::from(socket.try_clone().ok()?)
+        .local_addr()
+        .ok()
+}
+
+fn open_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(socket)
+}
+
+fn has_no_ipv6(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EADDRNOTAVAIL | Errno::EAFNOSUPPORT | Errno::EPROTONOSUPPORT)
+    )
+}
+
+/// Binds with the right mode from the start. Who connects is checked again at accept.
+fn open_unix(path: &Path, for_others: bool) -> io::Result<OwnedFd> {
+    unlink_stale(path)?;
+    let socket = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    let hidden = if for_others {
+        Mode::empty()
+    } else {
+        Mode::S_IRWXG | Mode::S_IRWXO
+    };
+    // The umask is the whole process's: nothing else runs in it yet.
+    let before = umask(hidden | Mode::S_IXUSR);
+    let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
+    umask(before);
+    bound?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(socket)
+}
+
+/// Removes a Unix socket that nobody listens on any more. Anything else at the path is left alone.
+///
+/// # Errors
+/// `AlreadyExists` for something that is no socket, `AddrInUse` for a socket that is answered.
+pub(crate) fn unlink_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "there is a file that is not a socket",
+            ));
+        }
+        Ok(_) => {}
+    }
+    // A datagram or seqpacket socket answers a stream connect with EPROTOTYPE: it is alive.
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(Errno::EADDRINUSE.into()),
+    }
+}
+
+fn describe(address: SocketAddr, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return format!("cannot listen on {address}: {error}");
+    }
+    match port_owner::find(address) {
+        Some(owner) => format!("{address} is in use by {owner}"),
+        None if TcpStream::connect(address).is_ok() => {
+            format!("{address} is in use by another process, which cannot be seen from here")
+        }
+        None => format!("{address} is in use"),
+    }
+}
+
+mod port_owner {
+    //! Who listens on a TCP port, from proc(5).
+
+    use std::fs;
+    use std::net::SocketAddr;
+
+    /// `NAME (pid N)` of a process that listens at this address or at all addresses.
+    pub(super) fn find(address: SocketAddr) -> Option<String> {
+        let table = if address.is_ipv4() {
+            "/proc/net/tcp"
+        } else {
+            "/proc/net/tcp6"
+        };
+        let inodes = listening_inodes(&fs::read_to_string(table).ok()?, address.port());
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        for process in processes {
+            let pid = process.file_name().to_string_lossy().into_owned();
+            if pid.parse::<i32>().is_err() {
+                continue;
+            }
+            let Ok(fds) = fs::read_dir(process.path().join("fd")) else {
+                continue;
+            };
+            for fd in fds.flatten() {
+                let Ok(target) = fs::read_link(fd.path()) else {
+                    continue;
+                };
+                let target = target.to_string_lossy();
+                let inode = target
+                    .strip_prefix("socket:[")
+                    .and_then(|t| t.strip_suffix(']'));
+                if inode.is_some_and(|inode| inodes.iter().any(|i| i == inode)) {
+                    let name = fs::read_to_string(process.path().join("comm")).ok()?;
+                    return Some(format!("{} (pid {pid})", name.trim_end()));
+                }
+            }
+        }
+        None
+    }
+
+    fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+        const LISTEN: &str = "0A";
+        let suffix = format!(":{port:04X}");
+        let columns = table
+            .lines()
+            .skip(1)
+            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        columns
+            .filter(|c| c.len() > 9 && c[1].ends_with(&suffix) && c[3] == LISTEN)
+            .map(|c| c[9].to_owned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_told_with_its_owner() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap();
+        let told = describe(address, &open_tcp(address).unwrap_err());
+        assert!(
+            told.starts_with(&format!("{address} is in use by ")),
+            "{told}"
+        );
+        assert!(
+            told.ends_with(&format!("(pid {})", std::process::id())),
+            "{told}"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! Lines to standard error, each with its time (UTC) and level.
+
+use std::fmt;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How much a line matters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// Lets debug lines through.
+pub(crate) fn say_more() {
+    DEBUG.store(true, Ordering::Relaxed);
+}
+
+/// Writes one line. `who` is `keeper` or `server`.
+///
+/// Control characters are shown escaped: what a client sent cannot forge a line.
+pub(crate) fn write(level: Level, who: &str, message: fmt::Arguments) {
+    if level == Level::Debug && !DEBUG.load(Ordering::Relaxed) {
+        return;
+    }
+    let level = match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+    };
+    let time = timestamp(SystemTime::now());
+    let mut line = format!("{time} {level} {who}: ");
+    for c in message.to_string().chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    // There is nowhere to report that the log cannot be written.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// RFC 3339 with milliseconds, in UTC.
+fn timestamp(time: SystemTime) -> String {
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = date(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    let millis = since_epoch.subsec_millis();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+}
+
+/// The Gregorian date of a day counted from 1970-01-01, by counting in years that begin in March,
+/// so that the leap day is a year's last.
+fn date(days: u64) -> (u64, u64, u64) {
+    const DAYS_IN_400_YEARS: u64 = 146_097;
+    let days = days + 719_468; // since 0000-03-01
+    let era = days / DAYS_IN_400_YEARS;
+    let day_of_era = days % DAYS_IN_400_YEARS;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// Logs what went wrong and cannot be told to anyone else.
+macro_rules! error {
+    ($who:literal, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Error, $who, format_args!($($message)*))
+    };
+}
+
+/// Logs what an operator may want to act on.
+macro_rules! warning {
+    ($who:literal, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Warn, $who, format_args!($($message)*))
+    };
+}
+
+/// Logs the few events of papad's own life.
+macro_rules! info {
+    ($who:literal, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Info, $who, format_args!($($message)*))
+    };
+}
+
+/// Logs what `-d` asks for.
+macro_rules! debug {
+    ($who:literal, $($message:tt)*) => {
+        $crate::log::write($crate::log::Level::Debug, $who, format_args!($($message)*))
+    };
+}
+
+pub(crate) use {debug, error, info, warning as warn};
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_utc_with_milliseconds() {
+        let at = |seconds, millis| {
+            timestamp(UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_millis(millis))
+        };
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_399, 999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(at(951_782_400, 1), "2000-02-29T00:00:00.001Z");
+        assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
+        assert_eq!(at(4_107_542_399, 0), "2100-02-28T23:59:59.000Z");
+    }
+}

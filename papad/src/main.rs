@@ -1,0 +1,42 @@
+//! papad: a small, long-lived daemon that owns listening sockets, child processes, their output
+//! and a key/value store, so that the programs which manage these can stop, crash and be upgraded.
+//!
+//! It is two processes. The [`keeper`] holds descriptors and is the parent of everything; the
+//! [`server`] does the rest and may die at any instant. `docs/architecture.md` tells the whole.
+
+mod cli;
+mod journal;
+mod keeper;
+mod launch;
+mod link;
+mod listen;
+mod log;
+mod processes;
+mod ring;
+mod server;
+mod sockets;
+mod spawn;
+mod sys;
+mod values;
+
+use std::process::ExitCode;
+
+use cli::Request;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Request::Run(options)) => launch::run(&options),
+        Ok(Request::Version) => {
+            println!("papad {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Ok(Request::Help) => {
+            print!("{}", cli::HELP);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("papad: {error}\nTry: papad --help");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The thread that moves output: it waits for all pipes of all processes at once, and for the
+//! time when descendants have held a pipe for long enough. While nothing happens it sleeps.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use papa_protocol::frame::Stream;
+
+use super::process::Process;
+use super::waker::Waker;
+use super::{Next, now};
+use crate::log;
+
+/// How long after a process's exit its end is told though its descendants hold its pipes.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
+
+/// Events taken at once.
+const EVENTS: usize = 64;
+
+/// What the waker's event is marked with; a pipe's is marked with its process and stream.
+const WAKE: u64 = u64::MAX;
+
+/// All pipes, and whom they belong to.
+pub(crate) struct Capture {
+    epoll: Epoll,
+    waker: Waker,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    processes: HashMap<u64, Arc<Process>>,
+    lingering: BTreeSet<(Instant, u64)>,
+}
+
+/// What the thread leaves to others to do.
+pub(crate) trait Events {
+    /// A pipe has ended and is read no more.
+    fn pipe_ended(&self, process: &Process, stream: Stream);
+    /// Nobody needs the process any more.
+    fn retire(&self, process: &Arc<Process>);
+}
+
+impl Capture {
+    pub(crate) fn new() -> io::Result<Capture> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let waker = Waker::new()?;
+        epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        Ok(Capture {
+            epoll,
+            waker,
+            state: Mutex::default(),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic ends the whole server, so no thread ever sees a poisoned lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins to read the process's pipes.
+    pub(crate) fn watch(&self, process: &Arc<Process>) -> io::Result<()> {
+        process.with_pipes(|pipes| {
+            if !pipes.all_ended() {
+                self.lock()
+                    .processes
+                    .insert(process.id, Arc::clone(process));
+            }
+            for stream in [Stream::Out, Stream::Err] {
+                if let Some(pipe) = pipes.get(stream) {
+                    let mark = process.id << 1 | u64::from(stream == Stream::Err);
+                    self.epoll
+                        .add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends the wait for the process's output `LINGER` after now.
+    pub(crate) fn linger(&self, process: &Process) {
+        self.lock()
+            .lingering
+            .insert((Instant::now() + LINGER, process.id));
+        self.waker.wake();
+    }
+
+    /// Captures for as long as papad lives.
+    pub(crate) fn run(&self, events: &impl Events) -> io::Result<()> {
+        let mut ready = vec![EpollEvent::empty(); EVENTS];
+        loop {
+            let count = match self.epoll.wait(&mut ready, self.time_left()) {
+                Err(Errno::EINTR) => 0,
+                result => result?,
+            };
+            let now = now();
+            for event in &ready[..count] {
+                match event.data() {
+                    WAKE => self.waker.rearm(),
+                    mark => self.capture(mark, events),
+                }
+            }
+            for process in self.due() {
+                process.stop_lingering(now);
+            }
+        }
+    }
+
+    fn capture(&self, mark: u64, events: &impl Events) {
+        let stream = if mark & 1 == 0 {
+            Stream::Out
+        } else {
+            Stream::Err
+        };
+        let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else {
+            return;
+        };
+        if let Some((pipe, next)) = process.capture(stream, now()) {
+            self.forget(&process, &pipe);
+            events.pipe_ended(&process, stream);
+            if next == Next::Retire {
+                events.retire(&process);
+            }
+        }
+    }
+
+    fn forget(&self, process: &Process, pipe: &OwnedFd) {
+        // The keeper holds the same open file, so closing this descriptor would not be enough.
+        if let Err(errno) = self.epoll.delete(pipe.as_fd()) {
+            log::error!("server", "a pipe cannot be forgotten: {errno}");
+        }
+        if process.with_pipes(super::output::Pipes::all_ended) {
+            self.lock().processes.remove(&process.id);
+        }
+    }
+
+    fn time_left(&self) -> EpollTimeout {
+        let Some((until, _)) = self.lock().lingering.first().copied() else {
+            return EpollTimeout::NONE;
+        };
+        // A millisecond more, so that the time is up when epoll says so.
+        let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// The processes whose time is up. One whose pipes have ended meanwhile is not among them.
+    fn due(&self) -> Vec<Arc<Process>> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let mut due = Vec::new();
+        while let Some((_, id)) = state
+            .lingering
+            .first()
+            .copied()
+            .filter(|(until, _)| *until <= now)
+        {
+            state.lingering.pop_first();
+            due.extend(state.processes.get(&id).map(Arc::clone));
+        }
+        due
+    }
+}

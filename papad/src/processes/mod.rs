@@ -1,0 +1,30 @@
+//! Hosted processes: the table of them, and what happens to each.
+
+mod capture;
+mod identity;
+mod output;
+mod process;
+mod recover;
+mod spec;
+mod table;
+mod waker;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use papa_protocol::frame::Time;
+
+pub(crate) use identity::Identity;
+pub(crate) use output::ReaderId;
+pub(crate) use process::{Next, Process, Sent};
+pub(crate) use recover::Replayed;
+pub(crate) use spec::Spec;
+pub(crate) use table::Processes;
+pub(crate) use waker::Waker;
+
+/// The time by the system's clock.
+pub(crate) fn now() -> Time {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Time(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
+}

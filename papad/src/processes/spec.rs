@@ -1,0 +1,126 @@
+//! What a process was asked to be: what two requests for one name are compared by, and what the
+//! journal keeps.
+
+use std::collections::BTreeMap;
+
+use papa_protocol::options::{ProcessOptions, Resource, Stderr, Stdout};
+
+use super::identity::Identity;
+use crate::journal::{Fields, Record, parse_number};
+
+/// The whole specification of a process. References to sockets in `args` are not replaced yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Spec {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) working_dir: Option<Vec<u8>>,
+    /// Bytes of output that are kept; 0 keeps none.
+    pub(crate) bufsize: u64,
+    pub(crate) stdout: Stdout,
+    pub(crate) stderr: Stderr,
+    pub(crate) shell: bool,
+    pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
+    pub(crate) rlimits: BTreeMap<Resource, u64>,
+    pub(crate) args: Vec<Vec<u8>>,
+}
+
+impl Spec {
+    /// `bufsize` stands in where the options name none.
+    pub(crate) fn new(
+        options: ProcessOptions,
+        args: Vec<Vec<u8>>,
+        identity: &Identity,
+        bufsize: u64,
+    ) -> Spec {
+        let bufsize = options.bufsize.unwrap_or(bufsize);
+        // Without a buffer there is nothing to keep.
+        let (stdout, stderr) = match bufsize {
+            0 => (Stdout::Null, Stderr::Null),
+            _ => (options.stdout, options.stderr),
+        };
+        Spec {
+            uid: identity.uid,
+            gid: identity.gid,
+            working_dir: options.working_dir,
+            bufsize,
+            stdout,
+            stderr,
+            shell: options.shell,
+            env: options.env,
+            rlimits: options.rlimits,
+            args,
+        }
+    }
+
+    /// Whether a pipe is needed for the stream.
+    pub(crate) fn keeps_stdout(&self) -> bool {
+        self.stdout == Stdout::Keep
+    }
+
+    /// Whether a pipe of its own is needed for the stream.
+    pub(crate) fn keeps_stderr(&self) -> bool {
+        self.stderr == Stderr::Keep
+    }
+
+    /// Adds the specification to a record, as its last words.
+    pub(crate) fn write(&self, record: Record) -> Record {
+        let mut record = record
+            .maybe("uid", self.uid)
+            .maybe("gid", self.gid)
+            .pair("bufsize", self.bufsize.to_string());
+        if let Some(folder) = &self.working_dir {
+            record = record.pair("working_dir", folder);
+        }
+        if self.stdout == Stdout::Null {
+            record = record.pair("stdout", "0");
+        }
+        match self.stderr {
+            Stderr::Keep => {}
+            Stderr::Null => record = record.pair("stderr", "0"),
+            Stderr::Merge => record = record.pair("stderr", "stdout"),
+        }
+        if self.shell {
+            record = record.pair("shell", "1");
+        }
+        for (resource, value) in &self.rlimits {
+            record = record.pair(&format!("rlimit.{}", resource.as_str()), value.to_string());
+        }
+        for (key, value) in &self.env {
+            record = record.pair("env", [key, &b"="[..], value].concat());
+        }
+        self.args.iter().fold(record.word("--"), Record::word)
+    }
+
+    /// Reads what `write` wrote.
+    pub(crate) fn read(mut fields: Fields) -> Option<Spec> {
+        let mut spec = Spec::default();
+        for (key, value) in fields.pairs() {
+            match key.as_slice() {
+                b"uid" => spec.uid = Some(parse_number(&value)?),
+                b"gid" => spec.gid = Some(parse_number(&value)?),
+                b"bufsize" => spec.bufsize = parse_number(&value)?,
+                b"working_dir" => spec.working_dir = Some(value),
+                b"stdout" => spec.stdout = Stdout::Null,
+                b"stderr" if value == b"stdout" => spec.stderr = Stderr::Merge,
+                b"stderr" => spec.stderr = Stderr::Null,
+                b"shell" => spec.shell = true,
+                b"env" => {
+                    let at = value.iter().position(|&byte| byte == b'=')?;
+                    spec.env
+                        .insert(value[..at].to_vec(), value[at + 1..].to_vec());
+                }
+                _ => {
+                    if let Some(resource) = key.strip_prefix(b"rlimit.") {
+                        spec.rlimits
+                            .insert(Resource::parse(resource)?, parse_number(&value)?);
+                    }
+                }
+            }
+        }
+        if fields.word()? != b"--" {
+            return None;
+        }
+        spec.args = fields.rest();
+        Some(spec)
+    }
+}

@@ -1,0 +1,415 @@
+//! All hosted processes, by name and by pid.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use nix::fcntl::OFlag;
+use nix::unistd::{Pid, pipe2};
+
+use papa_protocol::frame::Stream;
+use papa_protocol::name::{Pattern, Patterns};
+use papa_protocol::options::Stderr;
+
+use super::capture::{Capture, Events};
+use super::output::{Output, Pipes};
+use super::process::{Exit, Life, Next, Process};
+use super::spec::Spec;
+use super::{Identity, now};
+use crate::journal::{Change, Journal, Record};
+use crate::link::{Held, Link, ToKeeper};
+use crate::ring::Ring;
+use crate::sockets::Sockets;
+use crate::spawn::{Defaults, Passed, Program};
+use crate::{log, sys};
+
+/// The table, and all that moves with it.
+pub(crate) struct Processes {
+    pub(super) journal: Arc<Journal>,
+    pub(super) link: Arc<Link>,
+    pub(super) capture: Capture,
+    defaults: Defaults,
+    pub(super) table: Mutex<Table>,
+    /// A process that was being made is made, or has failed.
+    settled: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct Table {
+    pub(super) by_name: BTreeMap<Vec<u8>, Arc<Process>>,
+    /// Those that have one. A pid is used again only when its first owner's end is recorded.
+    pub(super) by_pid: HashMap<i32, Arc<Process>>,
+    /// Those whose child may be there before its pid is in `by_pid`.
+    starting: Vec<Arc<Process>>,
+    /// Off the list, while descendants hold their pipes.
+    pub(super) draining: Vec<u64>,
+    pub(super) last_id: u64,
+}
+
+impl Processes {
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        link: Arc<Link>,
+        defaults: Defaults,
+    ) -> io::Result<Processes> {
+        let capture = Capture::new()?;
+        let (table, settled) = (Mutex::default(), Condvar::new());
+        Ok(Processes {
+            journal,
+            link,
+            capture,
+            defaults,
+            table,
+            settled,
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
+        // A panic ends the whole server, so no thread ever sees a poisoned lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a process, or finds the one of this name if it was made of the same specification.
+    ///
+    /// # Errors
+    /// One sentence; no process is left behind.
+    pub(crate) fn make(
+        &self,
+        name: &[u8],
+        spec: Spec,
+        identity: &Identity,
+        sockets: &Sockets,
+    ) -> Result<Arc<Process>, String> {
+        let process = {
+            let mut table = self.lock();
+            while let Some(existing) = table.by_name.get(name) {
+                if existing.life() == Life::Starting {
+                    table = self
+                        .settled
+                        .wait(table)
+                        .unwrap_or_else(PoisonError::into_inner);
+                } else if existing.spec == spec {
+                    return Ok(Arc::clone(existing));
+                } else {
+                    let name = papa_protocol::text::shown(name);
+                    let line = existing.line();
+                    let line = String::from_utf8_lossy(&line);
+                    return Err(format!(
+                        "Process for {name} has already been created - {line}"
+                    ));
+                }
+            }
+            table.last_id += 1;
+            let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec, now()));
+            table.by_name.insert(name.to_vec(), Arc::clone(&process));
+            table.starting.push(Arc::clone(&process));
+            process
+        };
+        let change = self.journal.change();
+        let started = self.start(&process, identity, sockets, &change);
+        if started.is_err() {
+            self.abandon(&process, &change);
+        }
+        let mut table = self.lock();
+        table.starting.retain(|starting| starting.id != process.id);
+        if started.is_ok() {
+            process.set_running();
+            table.by_pid.insert(process.pid(), Arc::clone(&process));
+        } else {
+            table.by_name.remove(name);
+        }
+        drop(table);
+        drop(change);
+        self.settled.notify_all();
+        started?;
+        if let Err(error) = self.capture.watch(&process) {
+            log::error!(
+                "server",
+                "the output of {} is not read: {error}",
+                shown(&process)
+            );
+        }
+        Ok(process)
+    }
+
+    /// Starts the program of a process that is in the table already.
+    fn start(
+        &self,
+        process: &Process,
+        identity: &Identity,
+        sockets: &Sockets,
+        change: &Change,
+    ) -> Result<(), String> {
+        let cannot = |error: io::Error| format!("Cannot prepare the process - {error}");
+        let referred = sockets.refer(&process.name, &process.spec.args)?;
+        let null = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/null")
+            .map_err(cannot)?;
+        let child_ends = self.prepare_output(process).map_err(cannot)?;
+        change.append(process.made_record()).map_err(cannot)?;
+        sys::kill_point("journaled");
+
+        let out = child_ends.out.as_ref().map_or(null.as_fd(), AsFd::as_fd);
+        let err = match process.spec.stderr {
+            Stderr::Merge => out,
+            Stderr::Keep | Stderr::Null => {
+                child_ends.err.as_ref().map_or(null.as_fd(), AsFd::as_fd)
+            }
+        };
+        let stdio = (0..).zip([null.as_fd(), out, err]);
+        let sockets = referred
+            .sockets
+            .iter()
+            .map(|(number, fd)| (*number, fd.as_fd()));
+        let program = Program {
+            id: process.id,
+            spec: &process.spec,
+            args: referred.args,
+            identity,
+            descriptors: stdio
+                .chain(sockets)
+                .map(|(number, fd)| Passed { fd, number })
+                .collect(),
+        };
+        program.start(&self.defaults, change, &process.pid)
+    }
+
+    /// Forgets what was prepared for a process that did not start.
+    fn abandon(&self, process: &Process, change: &Change) {
+        // If this is not written, the process is found to have ended by its pid.
+        let _ = change.append(process.record("failed"));
+        let id = process.id;
+        self.tell_keeper(&ToKeeper::Drop(vec![
+            Held::Ring(id),
+            Held::Out(id),
+            Held::Err(id),
+        ]));
+        process.set_output(Output::new(Pipes::default(), None));
+    }
+
+    /// Makes ring and pipes as the process needs them, held by the keeper. Returns the child's
+    /// ends.
+    fn prepare_output(&self, process: &Process) -> io::Result<Pipes> {
+        let (spec, id) = (&process.spec, process.id);
+        let pipe = |wanted: bool| wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose();
+        let split = |ends: Option<(OwnedFd, OwnedFd)>| ends.unzip();
+        let (out, childs_out) = split(pipe(spec.keeps_stdout())?);
+        let (err, childs_err) = split(pipe(spec.keeps_stderr())?);
+        let pipes = Pipes { out, err };
+        let ring = (!pipes.all_ended())
+            .then(|| Ring::create(spec.bufsize))
+            .transpose()?;
+        let fds = [
+            (Held::Ring(id), ring.as_ref().map(Ring::as_file)),
+            (Held::Out(id), pipes.get(Stream::Out)),
+            (Held::Err(id), pipes.get(Stream::Err)),
+        ];
+        let fds: Vec<(Held, BorrowedFd)> = fds
+            .into_iter()
+            .filter_map(|(name, fd)| Some((name, fd?)))
+            .collect();
+        if !fds.is_empty() {
+            self.link.hold(&fds)?;
+        }
+        sys::kill_point("held");
+        process.set_output(Output::new(pipes, ring));
+        Ok(Pipes {
+            out: childs_out,
+            err: childs_err,
+        })
+    }
+
+    /// A child of the keeper has ended. Returns once that is recorded, if it is one of ours.
+    pub(crate) fn exited(&self, pid: Pid, code: i32) {
+        let pid = pid.as_raw();
+        let process = {
+            let table = self.lock();
+            let starting = table.starting.iter().find(|process| process.pid() == pid);
+            starting.or_else(|| table.by_pid.get(&pid)).map(Arc::clone)
+        };
+        // One that is recorded already was told again: the keeper did not hear that it is.
+        if let Some(process) = process.filter(|p| !matches!(p.life(), Life::Exited(_))) {
+            let exit = Exit { code, time: now() };
+            let change = self.journal.change();
+            if let Err(error) = change.append(process.exited_record(exit)) {
+                log::error!(
+                    "server",
+                    "the end of {} is not recorded: {error}",
+                    shown(&process)
+                );
+                return;
+            }
+            sys::kill_point("exit-journaled");
+            let next = process.set_exited(exit);
+            drop(change);
+            self.follow(&process, next);
+        }
+        self.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
+    }
+
+    fn tell_keeper(&self, message: &ToKeeper) {
+        // Fails only if the keeper is gone, which ends the server elsewhere.
+        let _ = self.link.tell_keeper(message);
+    }
+
+    /// Does what has to be done after something happened to a process.
+    pub(crate) fn follow(&self, process: &Arc<Process>, next: Next) {
+        match next {
+            Next::Nothing => {}
+            Next::Linger => self.capture.linger(process),
+            Next::Retire => self.retire(process),
+        }
+    }
+
+    /// The processes that the patterns name, in the order of their names. Digits name a process
+    /// by its pid if none has them for a name.
+    ///
+    pub(crate) fn find(&self, patterns: &Patterns) -> Found {
+        let table = self.lock();
+        let mut found = Found::default();
+        for pattern in patterns.iter() {
+            match pattern {
+                Pattern::All => found.add(&mut table.by_name.values()),
+                Pattern::Prefix(prefix) => {
+                    let from = (Bound::Included(prefix), Bound::Unbounded);
+                    let range = table.by_name.range::<[u8], _>(from);
+                    found.add(
+                        &mut range
+                            .take_while(|(name, _)| name.starts_with(prefix))
+                            .map(|(_, process)| process),
+                    );
+                }
+                Pattern::Exact(name) => {
+                    let by_pid = || {
+                        table
+                            .by_pid
+                            .get(&crate::journal::parse_number::<i32>(name)?)
+                    };
+                    match table.by_name.get(name).or_else(by_pid) {
+                        Some(process) => found.add(&mut std::iter::once(process)),
+                        None => found.missing = found.missing.or(Some(name.to_vec())),
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Stops recording the output of a process; it leaves the list when it exits.
+    pub(crate) fn remove(&self, process: &Arc<Process>) -> io::Result<()> {
+        let change = self.journal.change();
+        change.append(process.record("removing"))?;
+        let next = process.remove();
+        drop(change);
+        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
+        self.follow(process, next);
+        Ok(())
+    }
+
+    /// Whether there is no process.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().by_name.is_empty()
+    }
+
+    /// Captures output for as long as papad lives.
+    pub(crate) fn run_capture(&self) -> io::Result<()> {
+        self.capture.run(self)
+    }
+
+    /// Writes the records of everything here.
+    pub(crate) fn write_records(
+        &self,
+        write: &mut dyn FnMut(Record) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let table = self.lock();
+        for process in table.by_name.values() {
+            process.records().into_iter().try_for_each(&mut *write)?;
+        }
+        for id in &table.draining {
+            write(Record::new("gone").number(id))?;
+        }
+        write(Record::new("last").number(table.last_id))
+    }
+}
+
+impl Events for Processes {
+    fn pipe_ended(&self, process: &Process, stream: Stream) {
+        let name = match stream {
+            Stream::Out => Held::Out(process.id),
+            Stream::Err => Held::Err(process.id),
+        };
+        self.tell_keeper(&ToKeeper::Drop(vec![name]));
+        if process.with_pipes(Pipes::all_ended) {
+            self.lock().draining.retain(|&id| id != process.id);
+        }
+    }
+
+    fn retire(&self, process: &Arc<Process>) {
+        let change = self.journal.change();
+        let mut table = self.lock();
+        // Several sessions may find out at the same time that it is over.
+        if table
+            .by_name
+            .get(&process.name)
+            .is_none_or(|listed| listed.id != process.id)
+        {
+            return;
+        }
+        if let Err(error) = change.append(process.record("gone")) {
+            log::error!("server", "{} stays listed: {error}", shown(process));
+            return;
+        }
+        table.by_name.remove(&process.name);
+        if table
+            .by_pid
+            .get(&process.pid())
+            .is_some_and(|listed| listed.id == process.id)
+        {
+            table.by_pid.remove(&process.pid());
+        }
+        if !process.with_pipes(Pipes::all_ended) {
+            table.draining.push(process.id);
+        }
+        drop(table);
+        drop(change);
+        let lost = process.lost();
+        if lost > 0 {
+            log::info!(
+                "server",
+                "{}: {lost} bytes of output were pushed out unread",
+                shown(process)
+            );
+        }
+        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
+        process.remove();
+    }
+}
+
+/// What patterns name.
+#[derive(Default)]
+pub(crate) struct Found {
+    processes: BTreeMap<Vec<u8>, Arc<Process>>,
+    /// The first name without a wildcard that is not there.
+    pub(crate) missing: Option<Vec<u8>>,
+}
+
+impl Found {
+    fn add(&mut self, processes: &mut dyn Iterator<Item = &Arc<Process>>) {
+        let listed = processes.filter(|process| process.life() != Life::Starting);
+        self.processes
+            .extend(listed.map(|p| (p.name.clone(), Arc::clone(p))));
+    }
+
+    pub(crate) fn into_processes(self) -> impl Iterator<Item = Arc<Process>> {
+        self.processes.into_values()
+    }
+}
+
+fn shown(process: &Process) -> String {
+    papa_protocol::text::shown(&process.name)
+}

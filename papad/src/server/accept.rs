@@ -1,0 +1,156 @@
+//! The thread that accepts connections and starts their sessions.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::peer::{self, Refused};
+use super::{Server, named, session};
+use crate::{listen, log};
+
+/// Bytes of stack for a session. Name look-ups need most of it; untouched pages cost nothing.
+const SESSION_STACK: usize = 256 * 1024;
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    fn new(socket: OwnedFd) -> io::Result<Listener> {
+        let tcp = TcpListener::from(socket);
+        // Without an internet address it is a Unix socket.
+        if tcp.local_addr().is_ok() {
+            tcp.set_nonblocking(true)?;
+            return Ok(Listener::Tcp(tcp));
+        }
+        let unix = UnixListener::from(OwnedFd::from(tcp));
+        unix.set_nonblocking(true)?;
+        Ok(Listener::Unix(unix))
+    }
+
+    /// Accepts a connection, and tells whose it is and whether that one may speak.
+    fn accept(&self, server: &Server) -> io::Result<(File, String, Result<(), Refused>)> {
+        let allowed = &server.options.allowed_uids;
+        match self {
+            Listener::Tcp(listener) => {
+                let (connection, peer) = listener.accept()?;
+                let local: SocketAddr = connection.local_addr()?;
+                connection.set_nodelay(true)?;
+                let checked = peer::check_tcp(peer, local, allowed);
+                Ok((
+                    File::from(OwnedFd::from(connection)),
+                    peer.to_string(),
+                    checked,
+                ))
+            }
+            Listener::Unix(listener) => {
+                let (connection, _) = listener.accept()?;
+                let checked = peer::check_unix(&connection, allowed);
+                let name = "a Unix connection".to_owned();
+                Ok((File::from(OwnedFd::from(connection)), name, checked))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Tcp(listener) => listener.as_fd(),
+            Listener::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// Accepts for as long as papad lives.
+pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()> {
+    for socket in &sockets {
+        log::debug!("server", "accepting on {}", listen::name(socket));
+    }
+    let listeners = sockets
+        .into_iter()
+        .map(Listener::new)
+        .collect::<io::Result<Vec<_>>>()?;
+    let mut spare = Spare::new();
+    loop {
+        let mut fds: Vec<PollFd> = listeners
+            .iter()
+            .map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN))
+            .collect();
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            result => result?,
+        };
+        let is_ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+        for (listener, _) in listeners
+            .iter()
+            .zip(is_ready)
+            .filter(|(_, is_ready)| *is_ready)
+        {
+            match listener.accept(server) {
+                Ok((connection, peer, Ok(()))) => begin(server, connection, peer),
+                Ok((_, peer, Err(refused))) => {
+                    log::warn!("server", "refused {peer}: {refused}");
+                }
+                Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                    Some(Errno::EMFILE | Errno::ENFILE) => spare.turn_away(listener, server),
+                    // The client was quicker to leave.
+                    _ => log::debug!("server", "a connection was not accepted: {error}"),
+                },
+            }
+        }
+    }
+}
+
+/// A descriptor kept for the time when there are no others: without one, a connection could be
+/// neither accepted nor turned away.
+struct Spare(Option<File>);
+
+impl Spare {
+    fn new() -> Spare {
+        Spare(File::open("/dev/null").ok())
+    }
+
+    fn turn_away(&mut self, listener: &Listener, server: &Server) {
+        self.0 = None;
+        if let Ok((connection, peer, Ok(()))) = listener.accept(server) {
+            log::warn!("server", "turned {peer} away: papad has no descriptor left");
+            refuse(&connection, "papad has no descriptor left");
+        }
+        *self = Spare::new();
+    }
+}
+
+/// Says why there will be no session. What does not fit the connection's buffer is not said.
+fn refuse(mut connection: &File, why: &str) {
+    let _ = connection.write_all(format!("Error: {why}\n> ").as_bytes());
+}
+
+fn begin(server: &Arc<Server>, connection: File, peer: String) {
+    let Some(admission) = server.admit() else {
+        let most = server.options.max_sessions;
+        log::warn!("server", "turned {peer} away: there are {most} sessions");
+        return refuse(
+            &connection,
+            &format!("papad serves at most {most} sessions"),
+        );
+    };
+    log::debug!("server", "session from {peer}");
+    let own = Arc::clone(server);
+    let started = named("session").stack_size(SESSION_STACK).spawn(move || {
+        // Dropped last, when the connection is closed.
+        let _admission = admission;
+        let ended = session::run(&own, connection, &peer);
+        log::debug!("server", "session from {peer} ended: {ended:?}");
+    });
+    if let Err(error) = started {
+        log::error!("server", "a session cannot be started: {error}");
+    }
+}

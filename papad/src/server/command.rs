@@ -1,0 +1,153 @@
+//! Doing what a command of papa 1.0 asks, and what is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use papa_protocol::command::{Command, MakeProcess, MakeSocket};
+use papa_protocol::name::{Noun, Patterns};
+use papa_protocol::text::shown;
+
+use super::Server;
+use super::watch::Watch;
+use crate::processes::{Identity, Process, Spec};
+
+/// What a session does after a command.
+pub(super) enum Reply {
+    /// Says this. An empty text is said as an empty line.
+    Text(Vec<u8>),
+    /// Says that it failed, and why.
+    Failed(String),
+    /// Says this, then watches.
+    Watch(Vec<u8>, Watch),
+    /// Says this and closes the connection.
+    Close(&'static [u8]),
+}
+
+/// What goes wrong is said in one sentence.
+type Outcome<T> = Result<T, String>;
+
+/// Does what a command asks.
+pub(super) fn run(server: &Arc<Server>, command: Command) -> Reply {
+    match command {
+        Command::List { noun, names } => Reply::Text(list(server, noun, &names)),
+        Command::MakeSocket(request) => reply(make_socket(server, request)),
+        Command::MakeProcess(request) => {
+            make_process(server, *request).unwrap_or_else(Reply::Failed)
+        }
+        Command::Remove { noun, names } => reply(remove(server, noun, &names)),
+        Command::Watch(names) => watch(server, &names).unwrap_or_else(Reply::Failed),
+        Command::Set { name, value } => reply(set(server, name, value)),
+        Command::Get { name } => Reply::Text(server.values.get(&name).unwrap_or_default()),
+        Command::Quit => Reply::Close(b"ok\n"),
+        Command::ExitIfIdle if server.is_idle() => {
+            server.exit_if_idle.store(true, Ordering::SeqCst);
+            Reply::Close(b"Exiting papa!\n> ")
+        }
+        Command::ExitIfIdle => Reply::Text(b"not idle".to_vec()),
+        Command::Help(text) => Reply::Text(text.0.into_owned().into_bytes()),
+    }
+}
+
+fn reply(outcome: Outcome<Vec<u8>>) -> Reply {
+    outcome.map_or_else(Reply::Failed, Reply::Text)
+}
+
+fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
+    let lines: Vec<Vec<u8>> = match noun {
+        Noun::Value => server.values.lines(names),
+        Noun::Socket => server
+            .sockets
+            .find(names)
+            .0
+            .iter()
+            .map(|socket| socket.line())
+            .collect(),
+        Noun::Process => {
+            let found = server.processes.find(names);
+            found
+                .into_processes()
+                .map(|process| process.line())
+                .collect()
+        }
+    };
+    lines.join(&b'\n')
+}
+
+fn make_socket(server: &Server, request: MakeSocket) -> Outcome<Vec<u8>> {
+    let socket = server.sockets.make(&request.name, request.options)?;
+    Ok(socket.line())
+}
+
+fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {
+    let MakeProcess {
+        name,
+        options,
+        command,
+    } = request;
+    let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
+    let watch = options.watch;
+    let spec = Spec::new(options, command, &identity, server.options.bufsize);
+    let process = server
+        .processes
+        .make(&name, spec, &identity, &server.sockets)?;
+    let line = process.line();
+    if !watch {
+        return Ok(Reply::Text(line));
+    }
+    let watch = Watch::new(Arc::clone(server), [process]).map_err(|error| error.to_string())?;
+    Ok(Reply::Watch([&line[..], b"\n"].concat(), watch))
+}
+
+fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
+    let cannot = |error: std::io::Error| format!("Cannot remove - {error}");
+    let not_found = |missing: Option<Vec<u8>>| match missing {
+        Some(name) => Err(format!("{} not found", shown(&name))),
+        None => Ok(()),
+    };
+    match noun {
+        Noun::Value => server.values.remove(names).map_err(cannot)?,
+        Noun::Socket => {
+            let (sockets, missing) = server.sockets.find(names);
+            not_found(missing)?;
+            for socket in sockets {
+                server.sockets.remove(&socket).map_err(cannot)?;
+            }
+        }
+        Noun::Process => {
+            for process in find_all(server, names)? {
+                server.processes.remove(&process).map_err(cannot)?;
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn find_all(server: &Server, names: &Patterns) -> Outcome<Vec<Arc<Process>>> {
+    let found = server.processes.find(names);
+    match &found.missing {
+        Some(name) => Err(format!("{} not found", shown(name))),
+        None => Ok(found.into_processes().collect()),
+    }
+}
+
+fn watch(server: &Arc<Server>, names: &Patterns) -> Outcome<Reply> {
+    let processes = find_all(server, names)?;
+    if processes.is_empty() {
+        return Err("Nothing to watch".to_owned());
+    }
+    let count = processes.len();
+    let watch = Watch::new(Arc::clone(server), processes).map_err(|error| error.to_string())?;
+    Ok(Reply::Watch(
+        format!("Watching {count}\n").into_bytes(),
+        watch,
+    ))
+}
+
+fn set(server: &Server, name: Vec<u8>, value: Option<Vec<u8>>) -> Outcome<Vec<u8>> {
+    let done = match value {
+        Some(value) => server.values.set(name, value),
+        None => server.values.unset(&name),
+    };
+    done.map_err(|error| format!("The value cannot be kept - {error}"))?;
+    Ok(Vec::new())
+}

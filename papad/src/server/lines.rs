@@ -1,0 +1,197 @@
+//! Lines as a client sends them, over telnet too.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// The longest line, in bytes: what exec could take (`ARG_MAX`).
+pub(super) const MAX_LINE: usize = 2 * 1024 * 1024;
+
+/// Bytes read at once.
+const READ: usize = 16 * 1024;
+
+/// telnet's commands (RFC 854).
+mod telnet {
+    pub(super) const IAC: u8 = 255;
+    pub(super) const SB: u8 = 250;
+    pub(super) const SE: u8 = 240;
+    pub(super) const WILL: u8 = 251;
+    pub(super) const DONT: u8 = 254;
+}
+
+/// Where in a telnet command the last byte was.
+#[derive(Clone, Copy)]
+enum Telnet {
+    Text,
+    Command,
+    /// WILL, WONT, DO or DONT: the option follows.
+    Option,
+    Subnegotiation,
+    /// IAC within a subnegotiation.
+    MaybeEnd,
+}
+
+/// What reading brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    Bytes,
+    /// The client sends no more.
+    End,
+    /// More than [`MAX_LINE`] bytes have come without a newline.
+    TooLong,
+}
+
+/// The lines of one connection.
+pub(super) struct Lines {
+    connection: File,
+    /// What was read and not given out, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    /// Up to here there is no newline.
+    searched: usize,
+    telnet: Telnet,
+}
+
+impl Lines {
+    pub(super) fn new(connection: File) -> Lines {
+        Lines {
+            connection,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            telnet: Telnet::Text,
+        }
+    }
+
+    pub(super) fn connection(&self) -> &File {
+        &self.connection
+    }
+
+    /// What was read and not given out.
+    pub(super) fn waiting(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    /// The next line that is whole, without its newline and blanks at both ends.
+    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+        let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        let end = self.searched + length;
+        let line = self.buffer[self.start..end].trim_ascii().to_vec();
+        self.start = end + 1;
+        self.searched = self.start;
+        Some(line)
+    }
+
+    /// Looks at the next line that is whole, without taking it.
+    pub(super) fn peek(&self) -> Option<&[u8]> {
+        let waiting = self.waiting();
+        let end = memchr::memchr(b'\n', waiting)?;
+        Some(waiting[..end].trim_ascii())
+    }
+
+    /// Waits for more bytes.
+    pub(super) fn read(&mut self) -> io::Result<Received> {
+        self.forget_taken();
+        if self.buffer.len() > MAX_LINE {
+            return Ok(Received::TooLong);
+        }
+        let mut bytes = [0; READ];
+        let count = loop {
+            match (&self.connection).read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if count == 0 {
+            return Ok(Received::End);
+        }
+        self.take_text(&bytes[..count]);
+        Ok(Received::Bytes)
+    }
+
+    fn forget_taken(&mut self) {
+        self.buffer.drain(..self.start);
+        self.searched -= self.start;
+        self.start = 0;
+        if self.buffer.is_empty() {
+            self.buffer.shrink_to(READ);
+        }
+    }
+
+    /// Keeps text and passes over telnet's commands.
+    fn take_text(&mut self, bytes: &[u8]) {
+        if matches!(self.telnet, Telnet::Text) && memchr::memchr(telnet::IAC, bytes).is_none() {
+            self.buffer.extend_from_slice(bytes);
+            return;
+        }
+        for &byte in bytes {
+            self.telnet = match (self.telnet, byte) {
+                (Telnet::Text, telnet::IAC) => Telnet::Command,
+                // Doubled, it stands for itself.
+                (Telnet::Text, byte) | (Telnet::Command, byte @ telnet::IAC) => {
+                    self.buffer.push(byte);
+                    Telnet::Text
+                }
+                (Telnet::Command, telnet::WILL..=telnet::DONT) => Telnet::Option,
+                (Telnet::Command, telnet::SB) => Telnet::Subnegotiation,
+                (Telnet::Command | Telnet::Option, _) | (Telnet::MaybeEnd, telnet::SE) => {
+                    Telnet::Text
+                }
+                (Telnet::Subnegotiation, telnet::IAC) => Telnet::MaybeEnd,
+                (Telnet::Subnegotiation | Telnet::MaybeEnd, _) => Telnet::Subnegotiation,
+            };
+        }
+    }
+}
+
+impl AsFd for Lines {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(packets: &[&[u8]]) -> Vec<u8> {
+        let mut lines = Lines::new(File::open("/dev/null").unwrap());
+        for packet in packets {
+            lines.take_text(packet);
+        }
+        lines.waiting().to_vec()
+    }
+
+    #[test]
+    fn telnet_negotiation_is_passed_over_wherever_packets_end() {
+        let sent = b"\xff\xfd\x03l \xff\xfb\x18p\xff\xfa\x18\x00xterm\xff\xff\xff\xf0\xff\xf1\n";
+        for at in 0..sent.len() {
+            assert_eq!(
+                text_of(&[&sent[..at], &sent[at..]]),
+                b"l p\n",
+                "split at {at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_doubled_iac_is_the_byte_255() {
+        assert_eq!(text_of(&[b"set a \xff\xff\n"]), b"set a \xff\n");
+    }
+
+    #[test]
+    fn lines_come_without_line_ends_and_blanks() {
+        let mut lines = Lines::new(File::open("/dev/null").unwrap());
+        lines.take_text(b"  one \r\n\ntwo\nthr");
+        assert_eq!(lines.peek(), Some(&b"one"[..]));
+        assert_eq!(lines.next().unwrap(), b"one");
+        assert_eq!(lines.next().unwrap(), b"");
+        assert_eq!(lines.next().unwrap(), b"two");
+        assert_eq!(lines.next(), None);
+        lines.take_text(b"ee\n");
+        assert_eq!(lines.next().unwrap(), b"three");
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything but holding: tables, sessions, spawning and capture. It may be killed at any
+//! instant; starting it is recovering it.
+
+mod accept;
+mod command;
+mod guard;
+mod lines;
+mod peer;
+mod session;
+mod watch;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use nix::sys::stat::{Mode, umask};
+
+use crate::cli::Options;
+use crate::journal::{self, Journal};
+use crate::link::{Held, Link, Start, ToKeeper, ToServer};
+use crate::processes::{self, Processes};
+use crate::sockets::{self, Sockets};
+use crate::spawn::Defaults;
+use crate::values::{self, Values};
+use crate::{keeper, launch, log, sys};
+
+/// What all sessions share.
+struct Server {
+    options: Options,
+    journal: Arc<Journal>,
+    link: Arc<Link>,
+    sockets: Sockets,
+    processes: Processes,
+    values: Values,
+    sessions: AtomicUsize,
+    /// papad is to end when its last session has, if there is nothing to hold then.
+    exit_if_idle: AtomicBool,
+    /// Only one thread looks whether the journal is to be compacted.
+    compacting: Mutex<()>,
+}
+
+/// Runs a server on the link that is its standard input.
+pub(crate) fn run(options: &Options) -> ExitCode {
+    let result = prepare().and_then(|link| {
+        let (start, held) = receive(&link)?;
+        let (server, control) = Server::recover(options, link, start, held)?;
+        let server = Arc::new(server);
+        server.serve(control)
+    });
+    match result {
+        Ok(never) => match never {},
+        Err(error) => launch::fail(&format!("the server failed: {error}")),
+    }
+}
+
+/// A server does not return: it exits, or is killed.
+enum Never {}
+
+fn prepare() -> io::Result<Link> {
+    let link = Link::new(launch::take_stdin()?);
+    // These are for the keeper; a terminal sends them to the whole process group.
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE] {
+        sys::ignore(signal)?;
+    }
+    keeper::leave_room_for_keeper()?;
+    Ok(link)
+}
+
+/// Waits until everything that is held has come.
+fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
+    let mut held = HashMap::new();
+    loop {
+        match link.hear_keeper()? {
+            Some(ToServer::Held(fds)) => held.extend(fds),
+            Some(ToServer::Start(start)) => return Ok((start, held)),
+            Some(ToServer::Exited(..) | ToServer::Leave) => {}
+            None => return Err(io::Error::other("the keeper is gone")),
+        }
+    }
+}
+
+impl Server {
+    /// Takes up where the last server was, from the journal and the held descriptors.
+    fn recover(
+        options: &Options,
+        link: Link,
+        start: Start,
+        mut held: HashMap<Held, OwnedFd>,
+    ) -> io::Result<(Server, Vec<OwnedFd>)> {
+        let link = Arc::new(link);
+        let mut values = values::Replayed::default();
+        let mut sockets = sockets::Replayed::default();
+        let mut processes = processes::Replayed::default();
+        let journal = match held.remove(&Held::Journal).map(File::from) {
+            Some(file) => {
+                let skipped = journal::replay(&file, |verb, fields| match verb {
+                    b"set" | b"unset" => values.apply(verb, fields),
+                    b"socket" | b"unsocket" => sockets.apply(verb, fields),
+                    _ => processes.apply(verb, fields),
+                })?;
+                if skipped > 0 {
+                    log::warn!("server", "{skipped} records of the journal cannot be read");
+                }
+                Journal::recover(file)
+            }
+            None => Journal::create()?,
+        };
+        link.hold(&[(Held::Journal, journal.change().as_fd())])?;
+        let journal = Arc::new(journal);
+
+        let before = umask(Mode::empty());
+        umask(before);
+        let defaults = Defaults {
+            descriptor_limit: start.descriptor_limit,
+            umask: before.bits(),
+            ignored_signals: sys::ignored_signals(),
+        };
+        let server = Server {
+            options: options.clone(),
+            sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link)),
+            processes: Processes::new(Arc::clone(&journal), Arc::clone(&link), defaults)?,
+            values: Values::new(Arc::clone(&journal), values),
+            sessions: AtomicUsize::new(0),
+            exit_if_idle: AtomicBool::new(false),
+            compacting: Mutex::new(()),
+            journal,
+            link,
+        };
+        server.sockets.recover(sockets, &mut held);
+        server.processes.recover(processes, &mut held);
+        let control = take_control(&mut held);
+        if !held.is_empty() {
+            log::debug!("server", "{} held descriptors are in no record", held.len());
+            server
+                .link
+                .tell_keeper(&ToKeeper::Drop(held.into_keys().collect()))?;
+        }
+        if start.starts > 1 {
+            log::info!("server", "recovered, as server {}", start.starts);
+        }
+        Ok((server, control))
+    }
+
+    /// Serves until papad ends.
+    fn serve(self: &Arc<Server>, control: Vec<OwnedFd>) -> io::Result<Never> {
+        let capturing = Arc::clone(self);
+        named("capture").spawn(move || {
+            if let Err(error) = capturing.processes.run_capture() {
+                end(&format!("output cannot be captured: {error}"));
+            }
+        })?;
+        let accepting = Arc::clone(self);
+        named("accept").spawn(move || {
+            if let Err(error) = accept::run(&accepting, control) {
+                end(&format!("connections cannot be accepted: {error}"));
+            }
+        })?;
+        self.link.tell_keeper(&ToKeeper::Ready)?;
+        loop {
+            match self.link.hear_keeper()? {
+                Some(ToServer::Exited(pid, code)) => {
+                    self.processes.exited(pid, code);
+                    self.compact();
+                }
+                Some(ToServer::Leave) => {
+                    self.sockets.unlink_all();
+                    std::process::exit(0);
+                }
+                Some(ToServer::Held(_) | ToServer::Start(_)) => {}
+                None => return Err(io::Error::other("the keeper is gone")),
+            }
+        }
+    }
+
+    /// Shortens the journal if it has grown long.
+    fn compact(&self) {
+        let Ok(_alone) = self.compacting.try_lock() else {
+            return;
+        };
+        let compacted = self.journal.compact_if_long(
+            |write| {
+                self.values.write_records(write)?;
+                self.sockets.write_records(write)?;
+                self.processes.write_records(write)
+            },
+            |file| self.link.hold(&[(Held::Journal, file.as_fd())]),
+        );
+        if let Err(error) = compacted {
+            log::error!("server", "the journal cannot be compacted: {error}");
+        }
+    }
+
+    /// Whether papad holds nothing.
+    fn is_idle(&self) -> bool {
+        self.processes.is_empty() && self.sockets.is_empty() && self.values.is_empty()
+    }
+
+    /// Counts a session in; `None` if there are as many as may be.
+    fn admit(self: &Arc<Server>) -> Option<Admission> {
+        self.exit_if_idle.store(false, Ordering::SeqCst);
+        let most = self.options.max_sessions;
+        let more = |count| (count < most).then_some(count + 1);
+        self.sessions
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
+            .ok()?;
+        Some(Admission(Arc::clone(self)))
+    }
+}
+
+/// A session's place among those that are served.
+struct Admission(Arc<Server>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        let server = &self.0;
+        let was_last = server.sessions.fetch_sub(1, Ordering::SeqCst) == 1;
+        if was_last && server.exit_if_idle.load(Ordering::SeqCst) && server.is_idle() {
+            log::info!("server", "idle, as exit-if-idle wants it");
+            // Without a keeper there is nobody left to tell.
+            let _ = server.link.tell_keeper(&ToKeeper::Leave);
+            std::process::exit(0);
+        }
+    }
+}
+
+fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<OwnedFd> {
+    (0..)
+        .map_while(|number| held.remove(&Held::Control(number)))
+        .collect()
+}
+
+/// A thread whose name ps and top show.
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
+}
+
+/// Ends a server that cannot go on; the keeper starts another.
+fn end(why: &str) -> ! {
+    log::error!("server", "{why}");
+    std::process::exit(1)
+}

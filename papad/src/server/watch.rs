@@ -1,0 +1,203 @@
+//! Watching: output is sent in batches, and each is acknowledged before the next.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use papa_protocol::frame::END_OF_BATCH;
+
+use super::Server;
+use super::lines::{Lines, Received};
+use super::session::{Ended, write_out};
+use crate::log;
+use crate::processes::{Process, ReaderId, Sent, Waker};
+
+/// Bytes of output after which a batch is sent.
+const BATCH: u64 = 1024 * 1024;
+
+/// The client sends no more (`poll(2)`).
+const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+
+/// Processes being watched. Those that are left when this is dropped keep what was not
+/// acknowledged.
+pub(super) struct Watch {
+    server: Arc<Server>,
+    waker: Arc<Waker>,
+    watched: Vec<Watched>,
+}
+
+struct Watched {
+    process: Arc<Process>,
+    reader: ReaderId,
+    /// Its end is in the batch that is not acknowledged yet.
+    ends: bool,
+}
+
+impl Watch {
+    pub(super) fn new(
+        server: Arc<Server>,
+        processes: impl IntoIterator<Item = Arc<Process>>,
+    ) -> io::Result<Watch> {
+        let waker = Arc::new(Waker::new()?);
+        let watched = processes.into_iter().filter_map(|process| {
+            let reader = process.attach(Arc::clone(&waker))?;
+            Some(Watched {
+                process,
+                reader,
+                ends: false,
+            })
+        });
+        let watched = watched.collect();
+        Ok(Watch {
+            server,
+            waker,
+            watched,
+        })
+    }
+
+    /// Watches until the client stops, or nothing is left, and says which.
+    pub(super) fn run(
+        mut self,
+        lines: &mut Lines,
+        mut out: Vec<u8>,
+    ) -> Result<&'static [u8], Ended> {
+        loop {
+            self.waker.rearm();
+            let has_output = self.fill(&mut out)?;
+            if self.watched.is_empty() {
+                write_out(lines, &mut out)?;
+                return Ok(b"Nothing left to watch");
+            }
+            if !has_output {
+                write_out(lines, &mut out)?;
+                if wants_to_stop(lines.peek()) {
+                    lines.next();
+                    return Ok(b"Stopped watching");
+                }
+                self.wait(lines)?;
+                continue;
+            }
+            out.extend_from_slice(END_OF_BATCH);
+            write_out(lines, &mut out)?;
+            let answer = next_line(lines)?;
+            self.acknowledge()?;
+            if self.watched.is_empty() {
+                return Ok(b"Nothing left to watch");
+            }
+            if wants_to_stop(Some(&answer)) {
+                return Ok(b"Stopped watching");
+            }
+        }
+    }
+
+    /// Appends frames to a batch; returns whether there are any.
+    fn fill(&mut self, batch: &mut Vec<u8>) -> io::Result<bool> {
+        let mut has_frames = false;
+        let mut budget = BATCH;
+        let mut last_sent = 0;
+        let mut failed = Ok(());
+        self.watched.retain_mut(|watched| {
+            if budget == 0 || failed.is_err() {
+                return true;
+            }
+            match watched.process.send(watched.reader, budget, batch) {
+                Ok(Sent::Removed) => return false,
+                Ok(Sent::Nothing) => return true,
+                Ok(Sent::Output(bytes)) => budget = budget.saturating_sub(bytes),
+                Ok(Sent::End) => watched.ends = true,
+                Err(error) => failed = Err(error),
+            }
+            last_sent += 1;
+            has_frames = true;
+            true
+        });
+        failed?;
+        // Who was not reached this time is first the next time.
+        if budget == 0 && last_sent < self.watched.len() {
+            self.watched.rotate_left(last_sent);
+        }
+        Ok(has_frames)
+    }
+
+    fn acknowledge(&mut self) -> io::Result<()> {
+        for watched in &self.watched {
+            let next = watched.process.acknowledge(watched.reader)?;
+            self.server.processes.follow(&watched.process, next);
+        }
+        let server = &self.server;
+        self.watched.retain(|watched| {
+            if watched.ends {
+                detach(server, watched);
+            }
+            !watched.ends
+        });
+        self.server.compact();
+        Ok(())
+    }
+
+    /// Waits for output, for a line, or for the client's leaving.
+    fn wait(&self, lines: &mut Lines) -> Result<(), Ended> {
+        // A line that is there already is for the next batch: more are not read meanwhile.
+        let wanted = if lines.peek().is_none() {
+            PollFlags::POLLIN
+        } else {
+            PollFlags::empty()
+        };
+        let mut fds = [
+            PollFd::new(self.waker.as_fd(), PollFlags::POLLIN),
+            PollFd::new(lines.as_fd(), wanted | HUNG_UP),
+        ];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => return Ok(()),
+            result => result.map_err(io::Error::from)?,
+        };
+        let of_client = fds[1].revents().unwrap_or(PollFlags::POLLHUP);
+        if of_client.contains(PollFlags::POLLIN) {
+            return more(lines);
+        }
+        if of_client.is_empty() {
+            Ok(())
+        } else {
+            Err(Ended::ByClient)
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        for watched in &self.watched {
+            detach(&self.server, watched);
+        }
+    }
+}
+
+fn detach(server: &Server, watched: &Watched) {
+    match watched.process.detach(watched.reader) {
+        Ok(next) => server.processes.follow(&watched.process, next),
+        Err(error) => log::error!("server", "a watcher cannot be let go: {error}"),
+    }
+}
+
+fn wants_to_stop(line: Option<&[u8]>) -> bool {
+    line.is_some_and(|line| line.eq_ignore_ascii_case(b"q"))
+}
+
+fn next_line(lines: &mut Lines) -> Result<Vec<u8>, Ended> {
+    loop {
+        if let Some(line) = lines.next() {
+            return Ok(line);
+        }
+        more(lines)?;
+    }
+}
+
+fn more(lines: &mut Lines) -> Result<(), Ended> {
+    match lines.read()? {
+        Received::Bytes => Ok(()),
+        Received::End => Err(Ended::ByClient),
+        Received::TooLong => Err(Ended::LineTooLong),
+    }
+}

@@ -1,0 +1,207 @@
+//! Making sockets and binding them.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect,
+    getsockname, listen, setsockopt, socket, sockopt,
+};
+use nix::sys::stat::{Mode, umask};
+
+use papa_protocol::options::{Family, SocketAddress, SocketOptions, SocketType};
+
+use crate::listen::unlink_stale;
+
+/// The host a socket is bound to when none is named: the loopback address, or with an interface
+/// every address.
+pub(super) fn default_host(family: Family, has_interface: bool) -> IpAddr {
+    match (family, has_interface) {
+        (Family::Inet6, false) => Ipv6Addr::LOCALHOST.into(),
+        (Family::Inet6, true) => Ipv6Addr::UNSPECIFIED.into(),
+        (_, false) => Ipv4Addr::LOCALHOST.into(),
+        (_, true) => Ipv4Addr::UNSPECIFIED.into(),
+    }
+}
+
+/// The address that options name; `None` for a path. May wait for a name service.
+pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, String> {
+    let SocketAddress::Host {
+        host,
+        port,
+        interface,
+        ..
+    } = &options.address
+    else {
+        return Ok(None);
+    };
+    let Some(host) = host else {
+        let ip = default_host(options.family, interface.is_some());
+        return Ok(Some(SocketAddr::from((ip, *port))));
+    };
+    let shown = papa_protocol::text::shown(host);
+    let name = std::str::from_utf8(host).map_err(|_| format!("Bad host - not a name: {shown}"))?;
+    let found = (name, *port).to_socket_addrs();
+    let mut found = found.map_err(|error| format!("Bad host - {error}: {shown}"))?;
+    let address = found.find(|address| address.is_ipv6() == (options.family == Family::Inet6));
+    let none = || {
+        format!(
+            "Bad host - it has no {} address: {shown}",
+            options.family.as_str()
+        )
+    };
+    address.map(Some).ok_or_else(none)
+}
+
+/// Makes the socket that the options ask for. One with `reuseport` only keeps its port for the
+/// sockets that [`bind_clone`] makes.
+pub(super) fn make(
+    options: &SocketOptions,
+    address: Option<SocketAddr>,
+) -> Result<OwnedFd, String> {
+    match (&options.address, address) {
+        (
+            SocketAddress::Host {
+                interface,
+                reuseport,
+                ..
+            },
+            Some(address),
+        ) => {
+            let socket = bind_inet(options, address, interface.as_deref(), *reuseport);
+            let prepared = socket.and_then(|socket| {
+                if *reuseport {
+                    keep_port(options, &socket)?;
+                } else {
+                    listen_on(options, &socket)?;
+                }
+                Ok(socket)
+            });
+            prepared.map_err(|error| format!("Bind failed on {address}: {error}"))
+        }
+        (SocketAddress::Path { path, umask }, _) => {
+            let path = Path::new(OsStr::from_bytes(path));
+            let socket = bind_unix(options, path, *umask);
+            let listening = socket.and_then(|socket| listen_on(options, &socket).map(|()| socket));
+            listening.map_err(|error| format!("Bind failed: {error}"))
+        }
+        (SocketAddress::Host { .. }, None) => Err("Bind failed: no address".to_owned()),
+    }
+}
+
+/// A socket of its own for a process, on the port that `kept` has.
+pub(super) fn bind_clone(options: &SocketOptions, kept: &OwnedFd) -> io::Result<OwnedFd> {
+    let address = address_of(kept).ok_or(Errno::EAFNOSUPPORT)?;
+    let interface = match &options.address {
+        SocketAddress::Host { interface, .. } => interface.as_deref(),
+        SocketAddress::Path { .. } => None,
+    };
+    let socket = bind_inet(options, address, interface, true)?;
+    listen_on(options, &socket)?;
+    Ok(socket)
+}
+
+/// Where a socket is bound, if that is an internet address.
+pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
+    let address: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
+    if let Some(v4) = address.as_sockaddr_in() {
+        return Some(SocketAddr::from((v4.ip(), v4.port())));
+    }
+    address
+        .as_sockaddr_in6()
+        .map(|v6| SocketAddr::from((v6.ip(), v6.port())))
+}
+
+/// Removes the file of a Unix socket. Anything else that is there by now stays.
+pub(super) fn unlink(path: &[u8]) {
+    let path = Path::new(OsStr::from_bytes(path));
+    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
+        // Gone already is as good.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn new_socket(options: &SocketOptions) -> io::Result<OwnedFd> {
+    let family = match options.family {
+        Family::Unix => AddressFamily::Unix,
+        Family::Inet => AddressFamily::Inet,
+        Family::Inet6 => AddressFamily::Inet6,
+    };
+    let kind = match options.socket_type {
+        SocketType::Stream => SockType::Stream,
+        SocketType::Dgram => SockType::Datagram,
+        SocketType::Raw => SockType::Raw,
+        SocketType::Rdm => SockType::Rdm,
+        SocketType::Seqpacket => SockType::SeqPacket,
+    };
+    Ok(socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?)
+}
+
+fn bind_inet(
+    options: &SocketOptions,
+    address: SocketAddr,
+    interface: Option<&[u8]>,
+    reuseport: bool,
+) -> io::Result<OwnedFd> {
+    let socket = new_socket(options)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if reuseport {
+        setsockopt(&socket, sockopt::ReusePort, &true)?;
+    }
+    if let Some(interface) = interface {
+        let interface = std::ffi::OsString::from_vec(interface.to_vec());
+        setsockopt(&socket, sockopt::BindToDevice, &interface)?;
+    }
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(socket)
+}
+
+fn bind_unix(options: &SocketOptions, path: &Path, mask: Option<u32>) -> io::Result<OwnedFd> {
+    unlink_stale(path)?;
+    let socket = new_socket(options)?;
+    let address = UnixAddr::new(path)?;
+    let bind = || bind(socket.as_raw_fd(), &address);
+    match mask {
+        None => bind()?,
+        // A umask is the whole process's. A thread of its own can have its own.
+        Some(mask) => thread::scope(|scope| {
+            let bound = scope.spawn(|| {
+                unshare(CloneFlags::CLONE_FS)?;
+                umask(Mode::from_bits_truncate(mask));
+                bind()
+            });
+            bound.join().unwrap_or(Err(Errno::EIO))
+        })?,
+    }
+    Ok(socket)
+}
+
+fn listen_on(options: &SocketOptions, socket: &OwnedFd) -> io::Result<()> {
+    match options.socket_type {
+        SocketType::Stream | SocketType::Seqpacket => {
+            let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);
+            // More than the type takes is as many as the system allows (listen(2)).
+            listen(socket, Backlog::new(backlog).unwrap_or(Backlog::MAXCONN))?;
+            Ok(())
+        }
+        SocketType::Dgram | SocketType::Raw | SocketType::Rdm => Ok(()),
+    }
+}
+
+/// A bound stream socket that does not listen takes no connections, and a datagram socket that is
+/// connected to itself gets nobody else's datagrams: the processes' sockets get them all.
+fn keep_port(options: &SocketOptions, socket: &OwnedFd) -> io::Result<()> {
+    if let (SocketType::Dgram, Some(own)) = (options.socket_type, address_of(socket)) {
+        connect(socket.as_raw_fd(), &SockaddrStorage::from(own))?;
+    }
+    Ok(())
+}

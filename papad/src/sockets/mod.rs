@@ -1,0 +1,410 @@
+//! Hosted sockets: bound by papad, used by processes, and kept while these come and go.
+
+mod bind;
+mod reference;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use papa_protocol::name::{Pattern, Patterns};
+use papa_protocol::options::{Pairs, SocketAddress, SocketOptions};
+use papa_protocol::text::shown;
+
+use crate::journal::{Fields, Journal, Record, parse_number};
+use crate::link::{Held, Link, ToKeeper};
+use crate::{log, sys};
+
+/// The lowest number that a socket gets in the processes that refer to it.
+const FIRST_NUMBER: RawFd = 3;
+
+/// A hosted socket.
+pub(crate) struct Socket {
+    /// Its number since papad first started.
+    id: u64,
+    pub(crate) name: Vec<u8>,
+    /// As asked for, but with the port that it got.
+    options: SocketOptions,
+    /// The descriptor that it is in every process that refers to it, whatever papad's own is.
+    number: RawFd,
+    fd: OwnedFd,
+}
+
+/// All hosted sockets.
+pub(crate) struct Sockets {
+    journal: Arc<Journal>,
+    link: Arc<Link>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_name: BTreeMap<Vec<u8>, Arc<Socket>>,
+    last_id: u64,
+}
+
+/// What the journal says of sockets.
+#[derive(Default)]
+pub(crate) struct Replayed {
+    sockets: BTreeMap<u64, (Vec<u8>, RawFd, SocketOptions)>,
+    last_id: u64,
+}
+
+impl Replayed {
+    /// Takes one record; `None` if it is none of these or cannot be read.
+    pub(crate) fn apply(&mut self, verb: &[u8], mut fields: Fields) -> Option<()> {
+        let id = fields.number()?;
+        self.last_id = self.last_id.max(id);
+        match verb {
+            b"socket" => {
+                let (number, name) = (fields.number()?, fields.word()?);
+                let pairs: Pairs = fields.pairs().into_iter().collect();
+                let options = SocketOptions::from_pairs(pairs).ok()?;
+                self.sockets.insert(id, (name, number, options));
+            }
+            b"unsocket" => {
+                self.sockets.remove(&id);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+impl Sockets {
+    pub(crate) fn new(journal: Arc<Journal>, link: Arc<Link>) -> Sockets {
+        Sockets {
+            journal,
+            link,
+            table: Mutex::default(),
+        }
+    }
+
+    /// Puts everything back as it was. What belongs to sockets is taken out of `held`.
+    pub(crate) fn recover(&self, replayed: Replayed, held: &mut HashMap<Held, OwnedFd>) {
+        let mut table = self.lock();
+        table.last_id = replayed.last_id;
+        for (id, (name, number, options)) in replayed.sockets {
+            match held.remove(&Held::Socket(id)) {
+                Some(fd) => {
+                    let socket = Socket {
+                        id,
+                        name: name.clone(),
+                        options,
+                        number,
+                        fd,
+                    };
+                    table.by_name.insert(name, Arc::new(socket));
+                }
+                None => log::error!("server", "socket {} is lost", shown(&name)),
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        // A panic ends the whole server, so no thread ever sees a poisoned lock.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a socket, or finds the one of this name if it was made with the same parameters.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub(crate) fn make(&self, name: &[u8], options: SocketOptions) -> Result<Arc<Socket>, String> {
+        if let Some(existing) = self.lock().find_same(name, &options)? {
+            return Ok(existing);
+        }
+        let address = bind::look_up(&options)?;
+        let change = self.journal.change();
+        let mut table = self.lock();
+        // It may have been made while the address was looked up.
+        if let Some(existing) = table.find_same(name, &options)? {
+            return Ok(existing);
+        }
+        table.check_path(&options)?;
+        let fd = bind::make(&options, address)?;
+        let options = with_port(options, &fd);
+        table.last_id += 1;
+        let number = table.free_number();
+        let socket = Socket {
+            id: table.last_id,
+            name: name.to_vec(),
+            options,
+            number,
+            fd,
+        };
+        let kept = self
+            .link
+            .hold(&[(Held::Socket(socket.id), socket.fd.as_fd())])
+            .and_then(|()| {
+                sys::kill_point("socket-held");
+                change.append(socket.record())
+            });
+        if let Err(error) = kept {
+            socket.unlink();
+            return Err(format!("The socket cannot be kept - {error}"));
+        }
+        let socket = Arc::new(socket);
+        table.by_name.insert(name.to_vec(), Arc::clone(&socket));
+        Ok(socket)
+    }
+
+    /// The sockets that the patterns name, by name. Digits name a socket by its number if none
+    /// has them for a name. With them, the first name without a wildcard that is not there.
+    pub(crate) fn find(&self, patterns: &Patterns) -> (Vec<Arc<Socket>>, Option<Vec<u8>>) {
+        let table = self.lock();
+        let listed = |number| move |socket: &&Arc<Socket>| socket.listed_number() == Some(number);
+        let mut found = BTreeMap::new();
+        let mut missing = None;
+        for pattern in patterns.iter() {
+            let is_named = |socket: &&Arc<Socket>| pattern.matches(&socket.name);
+            let mut matched = table.by_name.values().filter(is_named).peekable();
+            match (pattern, matched.peek()) {
+                (Pattern::Exact(name), None) => {
+                    let number = parse_number(name).unwrap_or(-1);
+                    match table.by_name.values().find(listed(number)) {
+                        Some(socket) => drop(found.insert(socket.name.clone(), Arc::clone(socket))),
+                        None => missing = missing.or(Some(name.to_vec())),
+                    }
+                }
+                _ => found.extend(matched.map(|socket| (socket.name.clone(), Arc::clone(socket)))),
+            }
+        }
+        (found.into_values().collect(), missing)
+    }
+
+    /// Closes papad's copy and removes a Unix socket's file. Processes keep theirs.
+    pub(crate) fn remove(&self, socket: &Socket) -> io::Result<()> {
+        let change = self.journal.change();
+        let mut table = self.lock();
+        if table
+            .by_name
+            .get(&socket.name)
+            .is_none_or(|listed| listed.id != socket.id)
+        {
+            return Ok(());
+        }
+        change.append(Record::new("unsocket").number(socket.id))?;
+        table.by_name.remove(&socket.name);
+        socket.unlink();
+        drop(table);
+        // Fails only if the keeper is gone, which ends the server elsewhere.
+        let _ = self
+            .link
+            .tell_keeper(&ToKeeper::Drop(vec![Held::Socket(socket.id)]));
+        Ok(())
+    }
+
+    /// Whether there is no socket.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().by_name.is_empty()
+    }
+
+    /// Removes the files of all Unix sockets: papad ends.
+    pub(crate) fn unlink_all(&self) {
+        self.lock()
+            .by_name
+            .values()
+            .for_each(|socket| socket.unlink());
+    }
+
+    /// Writes the records of everything here.
+    pub(crate) fn write_records(
+        &self,
+        write: &mut dyn FnMut(Record) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let table = self.lock();
+        // First of all, so that the last number is not used again, even if its socket is gone.
+        write(Record::new("unsocket").number(table.last_id))?;
+        table
+            .by_name
+            .values()
+            .try_for_each(|socket| write(socket.record()))
+    }
+
+    fn get(&self, name: &[u8]) -> Option<Arc<Socket>> {
+        self.lock().by_name.get(name).map(Arc::clone)
+    }
+}
+
+impl Table {
+    fn find_same(
+        &self,
+        name: &[u8],
+        options: &SocketOptions,
+    ) -> Result<Option<Arc<Socket>>, String> {
+        match self.by_name.get(name) {
+            Some(existing) if existing.is_same(options) => Ok(Some(Arc::clone(existing))),
+            Some(existing) => {
+                let line = existing.line();
+                let line = String::from_utf8_lossy(&line);
+                Err(format!(
+                    "Socket for {} has already been created - {line}",
+                    shown(name)
+                ))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn check_path(&self, options: &SocketOptions) -> Result<(), String> {
+        let SocketAddress::Path { path, .. } = &options.address else {
+            return Ok(());
+        };
+        let mut sockets = self.by_name.values();
+        if sockets.any(|socket| socket.path() == Some(path)) {
+            return Err(format!(
+                "Socket for {} has already been created",
+                shown(path)
+            ));
+        }
+        Ok(())
+    }
+
+    fn free_number(&self) -> RawFd {
+        let is_taken = |number| self.by_name.values().any(|socket| socket.number == number);
+        (FIRST_NUMBER..RawFd::MAX)
+            .find(|&number| !is_taken(number))
+            .unwrap_or(RawFd::MAX)
+    }
+}
+
+impl Socket {
+    /// `NAME family=... fileno=...`; what is unset is left out.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        let mut line = self.name.clone();
+        for (key, value) in self.pairs(true) {
+            line.extend(format!(" {key}=").bytes());
+            line.extend(value);
+        }
+        if let Some(number) = self.listed_number() {
+            line.extend(format!(" fileno={number}").bytes());
+        }
+        line
+    }
+
+    fn record(&self) -> Record {
+        let record = Record::new("socket")
+            .number(self.id)
+            .number(self.number)
+            .word(&self.name);
+        self.pairs(false)
+            .into_iter()
+            .fold(record, |record, (key, value)| record.pair(key, value))
+    }
+
+    /// The parameters as they are asked for; with `defaults`, the host that stands in for none.
+    fn pairs(&self, defaults: bool) -> Vec<(&'static str, Vec<u8>)> {
+        let SocketOptions {
+            family,
+            socket_type,
+            backlog,
+            address,
+        } = &self.options;
+        let mut pairs = vec![
+            ("family", family.as_str().into()),
+            ("type", socket_type.as_str().into()),
+            ("backlog", backlog.to_string().into()),
+        ];
+        match address {
+            SocketAddress::Path { path, umask } => {
+                pairs.push(("path", path.clone()));
+                pairs.extend(umask.map(|umask| ("umask", umask.to_string().into())));
+            }
+            SocketAddress::Host {
+                host,
+                port,
+                interface,
+                reuseport,
+            } => {
+                let default = || {
+                    let host = bind::default_host(*family, interface.is_some());
+                    defaults.then(|| host.to_string().into())
+                };
+                pairs.extend(host.clone().or_else(default).map(|host| ("host", host)));
+                pairs.push(("port", port.to_string().into()));
+                pairs.extend(interface.clone().map(|interface| ("interface", interface)));
+                pairs.extend(reuseport.then(|| ("reuseport", b"1".to_vec())));
+            }
+        }
+        pairs
+    }
+
+    /// Whether a request with these options is one for this socket. A missing port matches any,
+    /// and `reuseport` is not compared.
+    fn is_same(&self, options: &SocketOptions) -> bool {
+        let mut wanted = options.clone();
+        if let (
+            SocketAddress::Host {
+                port,
+                reuseport,
+                host,
+                interface,
+            },
+            SocketAddress::Host {
+                port: own_port,
+                reuseport: own_reuseport,
+                host: own_host,
+                ..
+            },
+        ) = (&mut wanted.address, &self.options.address)
+        {
+            if *port == 0 {
+                *port = *own_port;
+            }
+            *reuseport = *own_reuseport;
+            // A default that is spelled out is the same.
+            let default = bind::default_host(options.family, interface.is_some()).to_string();
+            let or_default =
+                |host: &Option<Vec<u8>>| host.clone().unwrap_or(default.clone().into());
+            if or_default(host) == or_default(own_host) {
+                host.clone_from(own_host);
+            }
+        }
+        wanted == self.options
+    }
+
+    /// The number that lists show: a process's own socket of a shared port has none to show.
+    fn listed_number(&self) -> Option<RawFd> {
+        (!self.is_shared_port()).then_some(self.number)
+    }
+
+    fn is_shared_port(&self) -> bool {
+        matches!(
+            self.options.address,
+            SocketAddress::Host {
+                reuseport: true,
+                ..
+            }
+        )
+    }
+
+    fn path(&self) -> Option<&Vec<u8>> {
+        match &self.options.address {
+            SocketAddress::Path { path, .. } => Some(path),
+            SocketAddress::Host { .. } => None,
+        }
+    }
+
+    fn port(&self) -> Option<u16> {
+        match self.options.address {
+            SocketAddress::Host { port, .. } => Some(port),
+            SocketAddress::Path { .. } => None,
+        }
+    }
+
+    fn unlink(&self) {
+        if let Some(path) = self.path() {
+            bind::unlink(path);
+        }
+    }
+}
+
+/// The options with the port that the system chose.
+fn with_port(mut options: SocketOptions, fd: &OwnedFd) -> SocketOptions {
+    if let SocketAddress::Host { port, .. } = &mut options.address {
+        *port = bind::address_of(fd).map_or(*port, |address| address.port());
+    }
+    options
+}

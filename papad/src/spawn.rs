@@ -1,0 +1,196 @@
+//! Starting a program: all that can be prepared is, then a child does the rest by system calls.
+//!
+//! The child writes its pid into the journal before anything else, so there is no instant at
+//! which a killed server leaves a running child that nobody knows.
+
+use std::ffi::{CString, NulError};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::AtomicI32;
+
+use papa_protocol::text::shown;
+
+use crate::journal::{Change, Record};
+use crate::processes::{Identity, Spec};
+use crate::sys::{self, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
+
+/// Where programs without a slash in their name are looked for when the environment has no PATH.
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// What a hosted process starts with, whatever papad has made of its own since.
+#[derive(Clone, Debug)]
+pub(crate) struct Defaults {
+    /// Soft and hard limit on descriptors.
+    pub(crate) descriptor_limit: (u64, u64),
+    pub(crate) umask: u32,
+    /// Signals that papad ignores and a child is not to.
+    pub(crate) ignored_signals: Vec<i32>,
+}
+
+/// A descriptor of papad's and the number it gets in the child.
+pub(crate) struct Passed<'a> {
+    pub(crate) fd: BorrowedFd<'a>,
+    pub(crate) number: RawFd,
+}
+
+/// What to start.
+pub(crate) struct Program<'a> {
+    /// The process's number in the journal.
+    pub(crate) id: u64,
+    pub(crate) spec: &'a Spec,
+    /// `spec.args` with references to sockets replaced.
+    pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) identity: &'a Identity,
+    pub(crate) descriptors: Vec<Passed<'a>>,
+}
+
+impl Program<'_> {
+    /// Starts the program and returns when it runs. `pid` is set before the child does anything.
+    ///
+    /// # Errors
+    /// One sentence that names the cause. No process is left then, and the child's end, if there
+    /// was one, is still to be reaped.
+    pub(crate) fn start(
+        self,
+        defaults: &Defaults,
+        journal: &Change,
+        pid: &AtomicI32,
+    ) -> Result<(), String> {
+        let spec = self.spec;
+        let args = if spec.shell {
+            shell_args(&self.args)
+        } else {
+            self.args
+        };
+        let env = spec
+            .env
+            .iter()
+            .map(|(key, value)| [key, &b"="[..], value].concat())
+            .collect();
+        let has_nul = |_: NulError| "A NUL byte cannot be passed to a program".to_owned();
+        let cannot_prepare = |error: io::Error| format!("Cannot prepare the process - {error}");
+
+        // No source may be another's target: the ones in the way are duplicated to numbers that
+        // are nobody's target.
+        let targets = self.descriptors.iter().map(|passed| passed.number);
+        let free = targets.max().unwrap_or_default() + 1;
+        let mut duplicates = Vec::new();
+        let sources = self.descriptors.iter().map(|passed| passed.fd);
+        for source in sources.chain([journal.as_fd()]) {
+            let is_in_the_way = source.as_raw_fd() < free;
+            let duplicate = is_in_the_way
+                .then(|| sys::duplicate_above(source, free))
+                .transpose();
+            duplicates.push(duplicate.map_err(cannot_prepare)?);
+        }
+        let chosen = |at: usize, otherwise| -> BorrowedFd<'_> {
+            duplicates
+                .get(at)
+                .and_then(Option::as_ref)
+                .map_or(otherwise, OwnedFd::as_fd)
+        };
+        let passed = self.descriptors.iter().enumerate();
+
+        let mut plan = Plan {
+            journal: chosen(self.descriptors.len(), journal.as_fd()),
+            started: started_record(self.id),
+            failed: Record::new("failed").number(self.id).into_bytes(),
+            ignored_signals: defaults.ignored_signals.clone(),
+            umask: defaults.umask,
+            folder: spec
+                .working_dir
+                .clone()
+                .map(CString::new)
+                .transpose()
+                .map_err(has_nul)?,
+            descriptor_limit: defaults.descriptor_limit,
+            limits: spec
+                .rlimits
+                .iter()
+                .map(|(&resource, &limit)| (resource, limit))
+                .collect(),
+            descriptors: passed
+                .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
+                .collect(),
+            groups: self.identity.groups.clone(),
+            gid: self.identity.gid,
+            uid: self.identity.uid,
+            programs: c_strings(candidates(spec, &args)).map_err(has_nul)?,
+            args: c_strings(args).map_err(has_nul)?,
+            env: c_strings(env).map_err(has_nul)?,
+        };
+        sys::start_child(&mut plan, pid).map_err(|error| describe(&error, spec))
+    }
+}
+
+/// One sentence for the client.
+fn describe(error: &NotStarted, spec: &Spec) -> String {
+    let (step, why) = match error {
+        NotStarted::Clone(error) => return format!("Cannot make a process - {error}"),
+        NotStarted::Child(step, errno) => (step, errno.desc()),
+    };
+    match step {
+        Step::Exec => {
+            let command = spec
+                .args
+                .first()
+                .map(|word| shown(word))
+                .unwrap_or_default();
+            format!("Bad command - {why}: {command}")
+        }
+        Step::Directory => {
+            let folder = spec.working_dir.as_deref().unwrap_or_default();
+            format!("Bad working_dir - {why}: {}", shown(folder))
+        }
+        Step::Limit(resource) => format!("Cannot set rlimit {} - {why}", resource.as_str()),
+        Step::DescriptorLimit => format!("Cannot set rlimit nofile - {why}"),
+        Step::Groups => format!("Cannot set the supplementary groups - {why}"),
+        Step::Gid => format!(
+            "Cannot change to gid {} - {why}",
+            spec.gid.unwrap_or_default()
+        ),
+        Step::Uid => format!(
+            "Cannot change to uid {} - {why}",
+            spec.uid.unwrap_or_default()
+        ),
+        Step::Record | Step::Session | Step::Signals | Step::Descriptors => {
+            format!("Cannot prepare the process - {why}")
+        }
+    }
+}
+
+/// `started ID PID`, the pid to be filled in by the child.
+fn started_record(id: u64) -> PidRecord {
+    let digits = "0".repeat(PID_DIGITS);
+    let bytes = Record::new("started").number(id).word(digits).into_bytes();
+    let place = bytes.len() - 1 - PID_DIGITS;
+    PidRecord { bytes, place }
+}
+
+/// The words are one command line for the shell, as a person types it.
+fn shell_args(words: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    vec![b"/bin/sh".to_vec(), b"-c".to_vec(), words.join(&b' ')]
+}
+
+/// The files to try: the command itself if it has a slash, otherwise in each folder of PATH, the
+/// one in the process's own environment (as papa does).
+fn candidates(spec: &Spec, args: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let command = args.first().map(Vec::as_slice).unwrap_or_default();
+    if command.contains(&b'/') {
+        return vec![command.to_vec()];
+    }
+    let path = spec
+        .env
+        .get(&b"PATH"[..])
+        .map_or(DEFAULT_PATH, Vec::as_slice);
+    path.split(|&byte| byte == b':')
+        .map(|folder| match folder {
+            b"" => command.to_vec(),
+            folder => [folder, b"/", command].concat(),
+        })
+        .collect()
+}
+
+fn c_strings(strings: Vec<Vec<u8>>) -> Result<Vec<CString>, NulError> {
+    strings.into_iter().map(CString::new).collect()
+}

@@ -1,0 +1,314 @@
+//! A hosted process between clone(2) and exec: its parent is the keeper from birth, and it shares
+//! the server's memory, so nothing is copied and it makes system calls and nothing else.
+
+use std::ffi::{CString, c_char, c_void};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::AtomicI32;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use papa_protocol::options::Resource;
+
+/// Bytes of stack for a child until it calls exec.
+const STACK: usize = 64 * 1024;
+
+/// What a child exits with when it could not call exec, as a shell does.
+const NOT_RUN: i32 = 127;
+
+/// A step in which a child can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Record,
+    Session,
+    Signals,
+    Directory,
+    Limit(Resource),
+    DescriptorLimit,
+    Descriptors,
+    Groups,
+    Gid,
+    Uid,
+    Exec,
+}
+
+/// A record with a place for the child's pid, as ten digits.
+pub(crate) struct PidRecord {
+    pub(crate) bytes: Vec<u8>,
+    /// Where the digits begin.
+    pub(crate) place: usize,
+}
+
+/// The width of a pid in a record.
+pub(crate) const PID_DIGITS: usize = 10;
+
+/// Everything that a child is to do, in this order, prepared so that it needs no memory.
+pub(crate) struct Plan<'a> {
+    pub(crate) journal: BorrowedFd<'a>,
+    /// Appended to the journal first of all.
+    pub(crate) started: PidRecord,
+    /// Appended to the journal if a later step fails.
+    pub(crate) failed: Vec<u8>,
+    /// Signals to be given their default effect.
+    pub(crate) ignored_signals: Vec<i32>,
+    pub(crate) umask: u32,
+    pub(crate) folder: Option<CString>,
+    /// Source and target; no target is a source, nor the journal.
+    pub(crate) descriptors: Vec<(BorrowedFd<'a>, RawFd)>,
+    /// Soft and hard.
+    pub(crate) descriptor_limit: (u64, u64),
+    pub(crate) limits: Vec<(Resource, u64)>,
+    pub(crate) groups: Option<Vec<libc::gid_t>>,
+    pub(crate) gid: Option<libc::gid_t>,
+    pub(crate) uid: Option<libc::uid_t>,
+    /// Tried in order until one can be executed.
+    pub(crate) programs: Vec<CString>,
+    pub(crate) args: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+}
+
+/// Why there is no running child.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// No process was made.
+    Clone(io::Error),
+    /// The child failed in this step and has ended.
+    Child(Step, Errno),
+}
+
+/// What the child works on, all of it the parent's memory.
+struct Shared<'a> {
+    plan: &'a mut Plan<'a>,
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    failure: Option<(Step, Errno)>,
+    /// The server is to be killed before the child has recorded itself, or before it calls exec.
+    kill_server: (bool, bool),
+}
+
+/// Runs a child as planned and returns when it has called exec. `pid` is set before the child does
+/// anything, for other threads to see.
+pub(crate) fn start_child<'a>(plan: &'a mut Plan<'a>, pid: &AtomicI32) -> Result<(), NotStarted> {
+    let pointers = |strings: &[CString]| -> Vec<*const c_char> {
+        strings
+            .iter()
+            .map(|string| string.as_ptr())
+            .chain([ptr::null()])
+            .collect()
+    };
+    let (argv, envp) = (pointers(&plan.args), pointers(&plan.env));
+    let kill_server = super::kill_point::armed_for_child();
+    let mut shared = Shared {
+        plan,
+        argv,
+        envp,
+        failure: None,
+        kill_server,
+    };
+    clone(&mut shared, pid).map_err(NotStarted::Clone)?;
+    match shared.failure {
+        None => Ok(()),
+        Some((step, errno)) => Err(NotStarted::Child(step, errno)),
+    }
+}
+
+fn clone(shared: &mut Shared, pid: &AtomicI32) -> io::Result<()> {
+    let mut stack = vec![0_u128; STACK / size_of::<u128>()];
+    let stack_top = stack.as_mut_ptr_range().end;
+    let flags = libc::CLONE_VM
+        | libc::CLONE_VFORK
+        | libc::CLONE_PARENT
+        | libc::CLONE_PARENT_SETTID
+        | libc::SIGCHLD;
+    // A handler must not run in the child, where it would change the server's memory.
+    let mut before = SigSet::empty();
+    pthread_sigmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
+    // SAFETY: the stack's end is 16-byte aligned. CLONE_VFORK suspends this thread until the child
+    // has called exec or ended, so the stack, `shared` and `pid` outlive the child's use of them
+    // and this thread touches none of them meanwhile. All signals are blocked. The child does only
+    // what `run` does.
+    let result = unsafe {
+        libc::clone(
+            start,
+            stack_top.cast(),
+            flags,
+            ptr::from_mut(shared).cast(),
+            pid.as_ptr(),
+        )
+    };
+    let result = Errno::result(result);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
+    result?;
+    Ok(())
+}
+
+extern "C" fn start(shared: *mut c_void) -> i32 {
+    // SAFETY: `clone` passes a pointer to a live `Shared` that nobody else uses meanwhile.
+    let shared = unsafe { &mut *shared.cast::<Shared>() };
+    if let Err(failure) = run(shared) {
+        shared.failure = Some(failure);
+        let failed = &shared.plan.failed;
+        // The parent will know by `failure`; the record is for its successor if it is killed now.
+        let _ = call(
+            libc::SYS_write,
+            [
+                shared.plan.journal.as_raw_fd() as usize,
+                failed.as_ptr() as usize,
+                failed.len(),
+                0,
+            ],
+        );
+    }
+    // SAFETY: _exit runs no handlers and touches no memory that is shared with the parent.
+    unsafe { libc::_exit(NOT_RUN) }
+}
+
+/// A system call by number. glibc's own wrappers for credentials would signal the server's threads.
+fn call(number: libc::c_long, args: [usize; 4]) -> Result<usize, Errno> {
+    let [a, b, c, d] = args;
+    // SAFETY: every caller in this file passes the arguments that its system call takes, with
+    // pointers into memory that the suspended parent keeps alive. None of the calls made unmaps or
+    // writes memory.
+    let result = unsafe { libc::syscall(number, a, b, c, d) };
+    Errno::result(result).map(|result| result as usize)
+}
+
+/// The child's life until exec. No allocation, no lock, no panic.
+fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
+    let plan = &mut *shared.plan;
+    let at = |step| move |errno| (step, errno);
+    let (before_record, before_exec) = shared.kill_server;
+
+    kill_server_if(before_record);
+    record(plan).map_err(at(Step::Record))?;
+    kill_server_if(before_exec);
+    call(libc::SYS_setsid, [0; 4]).map_err(at(Step::Session))?;
+    for &signal in &plan.ignored_signals {
+        default_disposition(signal).map_err(at(Step::Signals))?;
+    }
+    let none = 0_u64;
+    let set_mask = [
+        libc::SIG_SETMASK as usize,
+        ptr::from_ref(&none) as usize,
+        0,
+        size_of::<u64>(),
+    ];
+    call(libc::SYS_rt_sigprocmask, set_mask).map_err(at(Step::Signals))?;
+    call(libc::SYS_umask, [plan.umask as usize, 0, 0, 0]).map_err(at(Step::Directory))?;
+    if let Some(folder) = &plan.folder {
+        call(libc::SYS_chdir, [folder.as_ptr() as usize, 0, 0, 0]).map_err(at(Step::Directory))?;
+    }
+    for (source, target) in &plan.descriptors {
+        let args = [source.as_raw_fd() as usize, *target as usize, 0, 0];
+        // A source is never its own target, so close-on-exec is always off afterwards.
+        call(libc::SYS_dup3, args).map_err(at(Step::Descriptors))?;
+    }
+    set_limit(libc::RLIMIT_NOFILE, plan.descriptor_limit).map_err(at(Step::DescriptorLimit))?;
+    for &(resource, limit) in &plan.limits {
+        set_limit(raw_resource(resource), (limit, limit)).map_err(at(Step::Limit(resource)))?;
+    }
+    if let Some(groups) = &plan.groups {
+        let args = [groups.len(), groups.as_ptr() as usize, 0, 0];
+        call(libc::SYS_setgroups, args).map_err(at(Step::Groups))?;
+    }
+    if let Some(gid) = plan.gid {
+        let gid = gid as usize;
+        call(libc::SYS_setresgid, [gid, gid, gid, 0]).map_err(at(Step::Gid))?;
+    }
+    if let Some(uid) = plan.uid {
+        let uid = uid as usize;
+        call(libc::SYS_setresuid, [uid, uid, uid, 0]).map_err(at(Step::Uid))?;
+    }
+    let mut errno = Errno::ENOENT;
+    for program in &plan.programs {
+        let args = [
+            program.as_ptr() as usize,
+            shared.argv.as_ptr() as usize,
+            shared.envp.as_ptr() as usize,
+            0,
+        ];
+        match call(libc::SYS_execve, args) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) | Ok(_) => {}
+            Err(error) if errno == Errno::ENOENT => errno = error,
+            Err(_) => {}
+        }
+    }
+    Err((Step::Exec, errno))
+}
+
+/// Writes the pid into the record and the record into the journal.
+fn record(plan: &mut Plan) -> Result<(), Errno> {
+    let mut pid = call(libc::SYS_getpid, [0; 4])?;
+    let PidRecord { bytes, place } = &mut plan.started;
+    for digit in bytes.iter_mut().skip(*place).take(PID_DIGITS).rev() {
+        *digit = b'0' + (pid % 10) as u8;
+        pid /= 10;
+    }
+    let journal = plan.journal.as_raw_fd() as usize;
+    let written = call(
+        libc::SYS_write,
+        [journal, bytes.as_ptr() as usize, bytes.len(), 0],
+    )?;
+    if written == bytes.len() {
+        Ok(())
+    } else {
+        Err(Errno::ENOSPC)
+    }
+}
+
+fn default_disposition(signal: i32) -> Result<(), Errno> {
+    // struct kernel_sigaction: all zeros is SIG_DFL, no flags, an empty mask.
+    let default = [0_u64; 4];
+    let args = [
+        signal as usize,
+        ptr::from_ref(&default) as usize,
+        0,
+        size_of::<u64>(),
+    ];
+    call(libc::SYS_rt_sigaction, args).map(drop)
+}
+
+fn set_limit(resource: libc::__rlimit_resource_t, (soft, hard): (u64, u64)) -> Result<(), Errno> {
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
+    call(
+        libc::SYS_prlimit64,
+        [0, resource as usize, ptr::from_ref(&limit) as usize, 0],
+    )
+    .map(drop)
+}
+
+fn raw_resource(resource: Resource) -> libc::__rlimit_resource_t {
+    match resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Locks => libc::RLIMIT_LOCKS,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nice => libc::RLIMIT_NICE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Rss => libc::RLIMIT_RSS,
+        Resource::Rtprio => libc::RLIMIT_RTPRIO,
+        Resource::Rttime => libc::RLIMIT_RTTIME,
+        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
+        Resource::Stack => libc::RLIMIT_STACK,
+    }
+}
+
+/// In the child: kills the server, which is where the parent's thread group is.
+fn kill_server_if(armed: bool) {
+    if armed {
+        super::kill_point::kill_from_child();
+    }
+}

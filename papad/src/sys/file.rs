@@ -1,0 +1,38 @@
+//! Memory files and descriptors.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{Whence, lseek64};
+
+/// An empty file in memory, which lives as long as a descriptor of it does.
+pub(crate) fn memfd(name: &CStr) -> io::Result<File> {
+    // The kernel warns of memfds that say nothing of execution; old kernels do not know the flag.
+    let sealed = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_NOEXEC_SEAL);
+    let fd = memfd_create(name, sealed).or_else(|_| memfd_create(name, MFdFlags::MFD_CLOEXEC))?;
+    Ok(File::from(fd))
+}
+
+/// Sets the file's own offset, which everyone who shares the open file sees.
+pub(crate) fn set_offset(file: impl AsFd, offset: u64) -> io::Result<()> {
+    lseek64(file, offset as i64, Whence::SeekSet)?;
+    Ok(())
+}
+
+/// Frees the memory behind a range; it reads as zeros from then on and the length stays.
+pub(crate) fn give_back_pages(file: impl AsFd, offset: u64, length: u64) -> io::Result<()> {
+    let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(file, flags, offset as i64, length as i64)?;
+    Ok(())
+}
+
+/// A duplicate whose number is `least` or higher.
+pub(crate) fn duplicate_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
+    let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;
+    // SAFETY: the kernel has just made this descriptor, and nothing else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}

@@ -1,0 +1,57 @@
+//! Places where a test may have the server killed, to show that what follows is recovered.
+//!
+//! A test build ends the server by SIGKILL at the point NAME when the file `$PAPAD_KILL_POINTS/NAME`
+//! exists, and removes that file first, so that each arming kills once. A release has no such code.
+
+/// Ends the server here if a test has armed this point.
+#[cfg(feature = "kill-points")]
+pub(crate) fn kill_point(name: &str) {
+    if is_armed(name) {
+        // SIGKILL to oneself: the return value cannot be seen.
+        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
+    }
+}
+
+/// Ends the server here if a test has armed this point.
+#[cfg(not(feature = "kill-points"))]
+pub(crate) fn kill_point(_name: &str) {}
+
+/// Takes the arming of a point, if there is one.
+#[cfg(feature = "kill-points")]
+fn is_armed(name: &str) -> bool {
+    std::env::var_os("PAPAD_KILL_POINTS").is_some_and(|folder| {
+        std::fs::remove_file(std::path::Path::new(&folder).join(name)).is_ok()
+    })
+}
+
+/// Whether the server is to be killed while a child that it makes is between clone and its record,
+/// and between its record and exec.
+#[cfg(feature = "kill-points")]
+pub(super) fn armed_for_child() -> (bool, bool) {
+    SERVER.store(
+        std::process::id() as i32,
+        std::sync::atomic::Ordering::Relaxed,
+    );
+    (is_armed("cloned"), is_armed("recorded"))
+}
+
+/// Whether the server is to be killed while it makes a child: never in a release.
+#[cfg(not(feature = "kill-points"))]
+pub(super) fn armed_for_child() -> (bool, bool) {
+    (false, false)
+}
+
+/// The server's pid, for a child that shares its memory and not its pid.
+#[cfg(feature = "kill-points")]
+static SERVER: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(0);
+
+/// Kills the server from a child that has not called exec.
+#[cfg(feature = "kill-points")]
+pub(super) fn kill_from_child() {
+    let server = nix::unistd::Pid::from_raw(SERVER.load(std::sync::atomic::Ordering::Relaxed));
+    let _ = nix::sys::signal::kill(server, nix::sys::signal::SIGKILL);
+}
+
+/// No test has armed this point.
+#[cfg(not(feature = "kill-points"))]
+pub(super) fn kill_from_child() {}

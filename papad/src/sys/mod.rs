@@ -1,0 +1,17 @@
+//! The raw system calls that `nix` and `std` do not offer safely, and every `unsafe` line of papad.
+//!
+//! Each call returns owned descriptors and `io::Result`. Descriptors are close-on-exec from birth.
+
+mod child;
+mod file;
+mod kill_point;
+mod message;
+mod process;
+mod sock_diag;
+
+pub(crate) use child::{NotStarted, PID_DIGITS, PidRecord, Plan, Step, start_child};
+pub(crate) use file::{duplicate_above, give_back_pages, memfd, set_offset};
+pub(crate) use kill_point::kill_point;
+pub(crate) use message::{MAX_DESCRIPTORS, receive, send};
+pub(crate) use process::{Fork, fork, ignore, ignored_signals, look_at_ended, reap, reap_at_end};
+pub(crate) use sock_diag::tcp_peer_owner;

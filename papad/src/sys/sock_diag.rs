@@ -1,0 +1,136 @@
+//! Who owns the other end of a TCP connection on this machine (`sock_diag(7)`).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
+};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLM_F_REQUEST: u16 = 1;
+/// `struct nlmsghdr`.
+const HEADER: usize = 16;
+/// `struct inet_diag_req_v2`.
+const REQUEST: usize = 56;
+/// Where `idiag_uid` and `idiag_inode` stand in `struct inet_diag_msg`.
+const UID: usize = 64;
+const INODE: usize = 68;
+
+/// The user and the inode of the socket that is bound to `peer` and connected to `local`.
+///
+/// An inode of 0 means that its owner has closed it; the kernel then reports user 0, which says
+/// nothing of who it was.
+///
+/// # Errors
+/// `NotFound` where the kernel knows no such socket: it is in another network namespace, or gone.
+pub(crate) fn tcp_peer_owner(peer: SocketAddr, local: SocketAddr) -> io::Result<(u32, u32)> {
+    let netlink = open()?;
+    let request = request(peer, local);
+    sendto(
+        netlink.as_raw_fd(),
+        &request,
+        &NetlinkAddr::new(0, 0),
+        MsgFlags::empty(),
+    )?;
+    let mut reply = [0; 1024];
+    let length = recv(netlink.as_raw_fd(), &mut reply, MsgFlags::empty())?;
+    parse(&reply[..length])
+}
+
+fn open() -> io::Result<OwnedFd> {
+    let fd = socket(
+        AddressFamily::Netlink,
+        SockType::Datagram,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkSockDiag,
+    )?;
+    Ok(fd)
+}
+
+fn request(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
+    let family = if peer.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
+    let mut bytes = Vec::with_capacity(HEADER + REQUEST);
+    bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(NLM_F_REQUEST.to_ne_bytes());
+    bytes.extend([0; 8]); // sequence, port id
+    bytes.extend([family as u8, libc::IPPROTO_TCP as u8, 0, 0]);
+    bytes.extend(u32::MAX.to_ne_bytes()); // every state
+    bytes.extend(peer.port().to_be_bytes());
+    bytes.extend(local.port().to_be_bytes());
+    bytes.extend(address(peer.ip()));
+    bytes.extend(address(local.ip()));
+    bytes.extend(0_u32.to_ne_bytes()); // interface
+    bytes.extend([0xff; 8]); // no cookie
+    bytes
+}
+
+fn address(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V6(ip) => ip.octets(),
+        IpAddr::V4(ip) => {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&ip.octets());
+            bytes
+        }
+    }
+}
+
+fn parse(reply: &[u8]) -> io::Result<(u32, u32)> {
+    let short = || io::Error::new(io::ErrorKind::InvalidData, "a short answer from sock_diag");
+    let word = |at: usize| {
+        let bytes = reply
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_ne_bytes).ok_or_else(short)
+    };
+    match word(4)? as u16 {
+        NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(HEADER)? as i32))),
+        SOCK_DIAG_BY_FAMILY => Ok((word(HEADER + UID)?, word(HEADER + INODE)?)),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "an unknown answer from sock_diag",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_connected_socket_is_this_user() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = TcpListener::bind(address) else {
+                continue;
+            };
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (server, peer) = listener.accept().unwrap();
+            let (uid, inode) = tcp_peer_owner(peer, server.local_addr().unwrap()).unwrap();
+            assert_eq!(uid, nix::unistd::geteuid().as_raw());
+            assert_ne!(inode, 0);
+            drop(client);
+        }
+    }
+
+    #[test]
+    fn a_closed_socket_has_no_inode_or_is_unknown() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (server, peer) = listener.accept().unwrap();
+        drop(client);
+        match tcp_peer_owner(peer, server.local_addr().unwrap()) {
+            Ok((_, inode)) => assert_eq!(inode, 0),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
+        }
+    }
+}

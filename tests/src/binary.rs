@@ -1,0 +1,77 @@
+//! Where the papad under test comes from.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+/// Which papad.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Build {
+    /// What users get. The environment's `PAPAD_BIN` names another one to test instead.
+    Plain,
+    /// With the feature `kill-points`, in a target directory of its own so that the two builds do
+    /// not replace each other.
+    KillPoints,
+}
+
+impl Build {
+    /// The program's path. The first caller in a test run builds it, the others wait.
+    pub(crate) fn path(self) -> &'static Path {
+        static PLAIN: OnceLock<PathBuf> = OnceLock::new();
+        static KILL_POINTS: OnceLock<PathBuf> = OnceLock::new();
+        match self {
+            Self::Plain => PLAIN.get_or_init(|| {
+                env::var_os("PAPAD_BIN").map_or_else(|| build(&target_dir(), &[]), PathBuf::from)
+            }),
+            Self::KillPoints => KILL_POINTS.get_or_init(|| {
+                build(
+                    &target_dir().join("kill-points"),
+                    &["--features", "kill-points"],
+                )
+            }),
+        }
+    }
+}
+
+/// The target directory that this test was built into.
+pub(crate) fn target_dir() -> PathBuf {
+    profile_dir()
+        .parent()
+        .expect("a profile's directory has a parent")
+        .to_owned()
+}
+
+/// `TARGET/debug` or the like: tests run from `TARGET/PROFILE/deps/TEST`.
+fn profile_dir() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    test.ancestors()
+        .nth(2)
+        .expect("a test lies in a profile's directory")
+        .to_owned()
+}
+
+fn build(target_dir: &Path, more: &[&str]) -> PathBuf {
+    let directory = profile_dir()
+        .file_name()
+        .expect("a profile has a name")
+        .to_owned();
+    // cargo's one exception: what the profile `dev` builds goes into `debug`.
+    let profile = if directory == "debug" {
+        OsString::from("dev")
+    } else {
+        directory.clone()
+    };
+    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .args(["build", "--quiet", "-p", "papad", "--target-dir"])
+        .arg(target_dir)
+        .arg("--profile")
+        .arg(profile)
+        .args(more)
+        .status()
+        .unwrap();
+    assert!(status.success(), "papad does not build: {status}");
+    target_dir.join(directory).join("papad")
+}

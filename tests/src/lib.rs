@@ -1,0 +1,28 @@
+//! What the end-to-end tests stand on: a papad of one's own, sessions that read byte by byte,
+//! and the view of it that `/proc` gives.
+//!
+//! Everything here fails by panicking with what was seen: a test has no better use for an error.
+//! Waiting is for an event, up to [`DEADLINE`]; a test that passes never waits for the clock.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
+
+mod binary;
+mod deadline;
+mod fifo;
+mod log;
+mod other_user;
+mod papad;
+pub mod procfs;
+mod python;
+mod scratch;
+mod session;
+mod watching;
+
+pub use deadline::{DEADLINE, eventually, wait_readable};
+pub use fifo::Fifo;
+pub use other_user::{NOBODY, as_user, is_root};
+pub use papad::{Builder, Papad};
+pub use python::run_python;
+pub use scratch::ScratchDir;
+pub use session::{BANNER, Session, argument, field, shell};
+pub use watching::{Frame, Recording, Stream, Watched};

@@ -1,0 +1,127 @@
+//! What `/proc` tells of processes, see proc(5). A process may end between any two looks, so what
+//! concerns one process comes as an `Option`.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// The fields of `/proc/PID/stat` that tests look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Process id.
+    pub pid: i32,
+    /// The name, of at most 15 bytes.
+    pub comm: String,
+    /// `R`, `S`, `T`, `Z`, ...
+    pub state: char,
+    /// Parent's process id.
+    pub parent: i32,
+    /// Process group.
+    pub group: i32,
+    /// Session.
+    pub session: i32,
+    /// When it started, in clock ticks since boot. With `pid` it names a process for good.
+    pub started: u64,
+}
+
+impl Stat {
+    /// Ended, and not yet waited for.
+    #[must_use]
+    pub fn is_zombie(&self) -> bool {
+        self.state == 'Z' || self.state == 'X'
+    }
+}
+
+/// The process `pid`.
+#[must_use]
+pub fn stat(pid: i32) -> Option<Stat> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may itself contain any character.
+    let (before, rest) = text.rsplit_once(')')?;
+    let comm = before.split_once('(')?.1.to_owned();
+    let fields: Vec<&str> = rest.split_whitespace().collect();
+    Some(Stat {
+        pid,
+        comm,
+        state: fields.first()?.chars().next()?,
+        parent: fields.get(1)?.parse().ok()?,
+        group: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        started: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// Every process there is.
+#[must_use]
+pub fn processes() -> Vec<Stat> {
+    fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| stat(entry.ok()?.file_name().to_str()?.parse().ok()?))
+        .collect()
+}
+
+/// The processes whose parent is `pid`.
+#[must_use]
+pub fn children(pid: i32) -> Vec<Stat> {
+    processes()
+        .into_iter()
+        .filter(|process| process.parent == pid)
+        .collect()
+}
+
+/// The value of one line of `/proc/PID/status`, such as `SigIgn` or `Groups`.
+#[must_use]
+pub fn status_field(pid: i32, field: &str) -> Option<String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    text.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        (name == field).then(|| value.trim().to_owned())
+    })
+}
+
+/// The open descriptors of `pid`, each with what it leads to: `/dev/null`, `pipe:[123]`, ...
+#[must_use]
+pub fn open_files(pid: i32) -> BTreeMap<i32, String> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return BTreeMap::new();
+    };
+    entries
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let number = entry.file_name().to_str()?.parse().ok()?;
+            let target = fs::read_link(entry.path()).ok()?;
+            Some((number, target.to_string_lossy().into_owned()))
+        })
+        .collect()
+}
+
+/// A limit of `pid` as `/proc/PID/limits` shows it: soft and hard, `unlimited` or a number.
+/// `name` is the kernel's, such as `Max open files`.
+#[must_use]
+pub fn limit(pid: i32, name: &str) -> Option<(String, String)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let mut fields = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+}
+
+/// The inodes of the TCP sockets over IPv4 that listen on `port`, from `/proc/net/tcp`.
+#[must_use]
+pub fn tcp_listeners(port: u16) -> Vec<u64> {
+    const LISTEN: &str = "0A";
+    fs::read_to_string("/proc/net/tcp")
+        .unwrap()
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let (_, local_port) = fields.get(1)?.split_once(':')?;
+            let listens = *fields.get(3)? == LISTEN;
+            let same_port = u16::from_str_radix(local_port, 16).ok()? == port;
+            (listens && same_port)
+                .then(|| fields.get(9)?.parse().ok())
+                .flatten()
+        })
+        .collect()
+}
