@@ -79,10 +79,7 @@ pub fn parse(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     let mut words = words.into_iter();
     match look_up(&mut words)? {
         Topic::Group(group) => Err(group.alone()),
-        Topic::List(noun) => Ok(Command::List {
-            noun,
-            names: Patterns::new(words.collect()),
-        }),
+        Topic::List(noun) => Ok(Command::List { noun, names: Patterns::new(words.collect()) }),
         Topic::MakeProcess => make_process(words.collect()),
         Topic::MakeSocket => make_socket(words.collect()),
         Topic::Remove(noun) => remove(noun, words.collect()),
@@ -100,26 +97,20 @@ pub fn parse(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
 
 fn make_socket(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     let mut words = words.into_iter().peekable();
-    let name = words
-        .next()
-        .ok_or_else(|| CommandError::new("Socket requires a name"))?;
+    let name = words.next().ok_or_else(|| CommandError::new("Socket requires a name"))?;
     name::check(Noun::Socket, &name)?;
     let options = SocketOptions::from_pairs(options::take_pairs(&mut words)?)?;
     // papa ignored such a word, and so made another socket than was meant: `make socket web 80`.
     if let Some(word) = words.next() {
         let word = shown(&word);
-        return Err(CommandError::new(format!(
-            "Option \"{word}\" for make socket has no \"=\""
-        )));
+        return Err(CommandError::new(format!("Option \"{word}\" for make socket has no \"=\"")));
     }
     Ok(Command::MakeSocket(MakeSocket { name, options }))
 }
 
 fn make_process(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     let mut words = words.into_iter().peekable();
-    let name = words
-        .next()
-        .ok_or_else(|| CommandError::new("Process requires a name"))?;
+    let name = words.next().ok_or_else(|| CommandError::new("Process requires a name"))?;
     name::check(Noun::Process, &name)?;
     let options = ProcessOptions::from_pairs(options::take_pairs(&mut words)?)?;
     let command: Vec<Vec<u8>> = words.collect();
@@ -129,11 +120,7 @@ fn make_process(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     for word in &command {
         options::refuse_nul("The command", word)?;
     }
-    Ok(Command::MakeProcess(Box::new(MakeProcess {
-        name,
-        options,
-        command,
-    })))
+    Ok(Command::MakeProcess(Box::new(MakeProcess { name, options, command })))
 }
 
 fn remove(noun: Noun, words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
@@ -141,10 +128,7 @@ fn remove(noun: Noun, words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     if noun == Noun::Value && all {
         return Err(CommandError::new("You cannot remove all variables"));
     }
-    Ok(Command::Remove {
-        noun,
-        names: Patterns::new(words),
-    })
+    Ok(Command::Remove { noun, names: Patterns::new(words) })
 }
 
 fn set(mut words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
@@ -157,8 +141,5 @@ fn set(mut words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
         return Ok(Command::Set { name, value: None });
     }
     name::check(Noun::Value, &name)?;
-    Ok(Command::Set {
-        name,
-        value: Some(value.join(&b' ')),
-    })
+    Ok(Command::Set { name, value: Some(value.join(&b' ')) })
 }

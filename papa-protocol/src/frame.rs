@@ -43,12 +43,7 @@ pub struct Time(pub u64);
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let microseconds = self.0 / 1_000;
-        write!(
-            f,
-            "{}.{:06}",
-            microseconds / 1_000_000,
-            microseconds % 1_000_000
-        )
+        write!(f, "{}.{:06}", microseconds / 1_000_000, microseconds % 1_000_000)
     }
 }
 
@@ -83,10 +78,7 @@ mod tests {
     fn a_time_has_six_decimals_and_is_never_rounded_up() {
         assert_eq!(Time(0).to_string(), "0.000000");
         assert_eq!(Time(999).to_string(), "0.000000");
-        assert_eq!(
-            Time(1_795_287_660_296_030_999).to_string(),
-            "1795287660.296030"
-        );
+        assert_eq!(Time(1_795_287_660_296_030_999).to_string(), "1795287660.296030");
         assert_eq!(Time(u64::MAX).to_string(), "18446744073.709551");
     }
 

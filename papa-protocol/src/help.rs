@@ -55,9 +55,7 @@ mod tests {
     use super::*;
 
     fn help(line: &str) -> String {
-        HelpText::about(crate::words::split(line.as_bytes()).into_iter())
-            .0
-            .into_owned()
+        HelpText::about(crate::words::split(line.as_bytes()).into_iter()).0.into_owned()
     }
 
     const QUESTIONS: [&str; 20] = [
@@ -87,23 +85,11 @@ mod tests {
     fn every_text_is_fit_for_a_reply_and_a_terminal() {
         for question in QUESTIONS {
             let text = help(question);
-            assert!(
-                text.ends_with('\n') && !text.ends_with("\n\n"),
-                "help {question}"
-            );
+            assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "help {question}");
             for line in text.lines() {
-                assert!(
-                    line.is_ascii() && line.len() <= 79,
-                    "help {question}: {line}"
-                );
-                assert!(
-                    !line.starts_with("> ") && line != ">",
-                    "help {question}: {line}"
-                );
-                assert!(
-                    !line.ends_with(' ') && !line.contains('\t'),
-                    "help {question}: {line}"
-                );
+                assert!(line.is_ascii() && line.len() <= 79, "help {question}: {line}");
+                assert!(!line.starts_with("> ") && line != ">", "help {question}: {line}");
+                assert!(!line.ends_with(' ') && !line.contains('\t'), "help {question}: {line}");
             }
         }
     }

@@ -61,10 +61,7 @@ impl Group {
                 ("sockets", Topic::List(Noun::Socket)),
                 ("values", Topic::List(Noun::Value)),
             ],
-            Self::Make => &[
-                ("process", Topic::MakeProcess),
-                ("socket", Topic::MakeSocket),
-            ],
+            Self::Make => &[("process", Topic::MakeProcess), ("socket", Topic::MakeSocket)],
             Self::Remove => &[
                 ("processes", Topic::Remove(Noun::Process)),
                 ("sockets", Topic::Remove(Noun::Socket)),
@@ -91,16 +88,11 @@ impl Group {
 pub(crate) fn look_up(words: &mut impl Iterator<Item = Vec<u8>>) -> Result<Topic, CommandError> {
     let word = words.next().unwrap_or_default().to_ascii_lowercase();
     let Some((name, topic)) = first_with_prefix(COMMANDS, &word) else {
-        return Err(CommandError::new(format!(
-            "Unknown command \"{}\"",
-            shown(&word)
-        )));
+        return Err(CommandError::new(format!("Unknown command \"{}\"", shown(&word))));
     };
     // A slip of the finger must not end the daemon.
     if topic == Topic::ExitIfIdle && word != name.as_bytes() {
-        return Err(CommandError::new(format!(
-            "You cannot abbreviate \"{name}\""
-        )));
+        return Err(CommandError::new(format!("You cannot abbreviate \"{name}\"")));
     }
     let Topic::Group(group) = topic else {
         return Ok(topic);
@@ -122,10 +114,7 @@ fn first_with_prefix(table: Table, prefix: &[u8]) -> Option<(&'static str, Topic
     if prefix.is_empty() {
         return None;
     }
-    table
-        .iter()
-        .copied()
-        .find(|(name, _)| name.as_bytes().starts_with(prefix))
+    table.iter().copied().find(|(name, _)| name.as_bytes().starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -141,10 +130,7 @@ mod tests {
     fn the_tables_are_sorted() {
         let groups = [Group::List, Group::Make, Group::Remove, Group::Watch];
         for table in groups.map(Group::members).into_iter().chain([COMMANDS]) {
-            assert!(
-                table.is_sorted_by(|(one, _), (next, _)| one < next),
-                "{table:?}"
-            );
+            assert!(table.is_sorted_by(|(one, _), (next, _)| one < next), "{table:?}");
         }
     }
 
@@ -190,18 +176,9 @@ mod tests {
             let hint = "The following word must be one of:";
             Err(format!("Bad \"{group}\" command. {hint} {words}"))
         };
-        assert_eq!(
-            look_up_line("l x"),
-            bad("list", "processes, sockets, values")
-        );
-        assert_eq!(
-            look_up_line("make processes"),
-            bad("make", "process, socket")
-        );
-        assert_eq!(
-            look_up_line("r all"),
-            bad("remove", "processes, sockets, values")
-        );
+        assert_eq!(look_up_line("l x"), bad("list", "processes, sockets, values"));
+        assert_eq!(look_up_line("make processes"), bad("make", "process, socket"));
+        assert_eq!(look_up_line("r all"), bad("remove", "processes, sockets, values"));
         assert_eq!(look_up_line("watch sockets"), bad("watch", "processes"));
     }
 

@@ -118,8 +118,7 @@ impl Patterns {
     /// The patterns in the order they were given; [`Pattern::All`] alone when all is meant.
     pub fn iter(&self) -> impl Iterator<Item = Pattern<'_>> {
         let all = self.is_all().then_some(Pattern::All);
-        all.into_iter()
-            .chain(self.words.iter().map(|word| Pattern::of(word)))
+        all.into_iter().chain(self.words.iter().map(|word| Pattern::of(word)))
     }
 
     /// Whether one of the patterns is this name, or stands for it.
@@ -192,10 +191,7 @@ mod tests {
             refusal(Noun::Socket, &[b'a'; MAX_NAME + 1]),
             "A socket name must not be longer than 255 bytes"
         );
-        assert_eq!(
-            refusal(Noun::Process, b"a b"),
-            "A process name must not contain a space"
-        );
+        assert_eq!(refusal(Noun::Process, b"a b"), "A process name must not contain a space");
         for name in [b"a\nb", b"a\0b", b"a\tb", b"a\x7fb"] {
             let said = refusal(Noun::Socket, name);
             assert_eq!(said, "A socket name must not contain a control character");
@@ -204,10 +200,7 @@ mod tests {
 
     #[test]
     fn a_colon_is_refused_for_a_process_alone() {
-        assert_eq!(
-            refusal(Noun::Process, b"a:b"),
-            "A process name must not contain \":\""
-        );
+        assert_eq!(refusal(Noun::Process, b"a:b"), "A process name must not contain \":\"");
         assert_eq!(check(Noun::Socket, b"a:b"), Ok(()));
         assert_eq!(check(Noun::Value, b"a:b"), Ok(()));
     }

@@ -51,9 +51,7 @@ fn unknown(key: &[u8], command: &str) -> CommandError {
 /// What goes into a system call as a C string cannot hold a NUL byte.
 pub(crate) fn refuse_nul(what: &str, value: &[u8]) -> Result<(), CommandError> {
     if value.contains(&0) {
-        return Err(CommandError::new(format!(
-            "{what} must not contain a NUL byte"
-        )));
+        return Err(CommandError::new(format!("{what} must not contain a NUL byte")));
     }
     Ok(())
 }
@@ -69,10 +67,7 @@ fn flag(key: &str, value: &[u8]) -> Result<bool, CommandError> {
     match value {
         b"0" | b"False" => Ok(false),
         b"1" | b"True" => Ok(true),
-        _ => Err(CommandError::new(format!(
-            "{key} must be 0 or 1, not \"{}\"",
-            shown(value)
-        ))),
+        _ => Err(CommandError::new(format!("{key} must be 0 or 1, not \"{}\"", shown(value)))),
     }
 }
 
@@ -81,9 +76,7 @@ fn number(what: &str, max: u32, value: &[u8]) -> Result<u32, CommandError> {
     let number = integer(value).and_then(|number| u32::try_from(number).ok());
     number.filter(|&number| number <= max).ok_or_else(|| {
         let value = shown(value);
-        CommandError::new(format!(
-            "{what} must be a number from 0 to {max}, not \"{value}\""
-        ))
+        CommandError::new(format!("{what} must be a number from 0 to {max}, not \"{value}\""))
     })
 }
 
@@ -100,9 +93,7 @@ fn integer(text: &[u8]) -> Option<i128> {
             return None;
         }
         for digit in group {
-            value = value
-                .checked_mul(10)?
-                .checked_add(i128::from(digit - b'0'))?;
+            value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
         }
     }
     Some(sign * value)
@@ -132,11 +123,7 @@ mod tests {
 
     #[test]
     fn a_value_in_quotes_loses_them() {
-        for (word, value) in [
-            (r#"k="a\""#, r"a\"),
-            (r#"k="""#, ""),
-            (r#"k=""a"""#, r#""a""#),
-        ] {
+        for (word, value) in [(r#"k="a\""#, r"a\"), (r#"k="""#, ""), (r#"k=""a"""#, r#""a""#)] {
             assert_eq!(take(&[word]), Ok((pairs([("k", value)]), 0)));
         }
     }
@@ -165,9 +152,7 @@ mod tests {
         assert_eq!(integer(b"022"), Some(22));
         assert_eq!(integer(b"1_000_000"), Some(1_000_000));
         assert_eq!(integer(b"18446744073709551616"), Some(1 << 64));
-        for text in [
-            "", "+", "-", "_1", "1_", "1__0", "+-1", "1.0", "0x1", " 1", "1a",
-        ] {
+        for text in ["", "+", "-", "_1", "1_", "1__0", "+-1", "1.0", "0x1", " 1", "1a"] {
             assert_eq!(integer(text.as_bytes()), None, "{text:?}");
         }
         assert_eq!(integer(&[b'9'; 40]), None);

@@ -49,10 +49,7 @@ pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, QuotedError> {
                 rest
             }
             _ => {
-                let end = rest
-                    .iter()
-                    .position(|&byte| byte == b' ')
-                    .unwrap_or(rest.len());
+                let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
                 let (word, rest) = rest.split_at(end);
                 if word.contains(&b'"') {
                     return Err(QuotedError::QuoteInWord);
@@ -134,9 +131,7 @@ pub fn push(line: &mut Vec<u8>, word: &[u8]) {
 
 fn is_bare(word: &[u8]) -> bool {
     !word.is_empty()
-        && word
-            .iter()
-            .all(|&byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+        && word.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 /// Appends `key=value` as one word, in quotes as a whole (`"key=va lue"`) where it needs them.
@@ -181,19 +176,8 @@ mod tests {
         assert_eq!(split(b"\"a"), Err(QuotedError::Unclosed));
         assert_eq!(split(b"\""), Err(QuotedError::Unclosed));
         assert_eq!(split(b"\"a\\"), Err(QuotedError::Unclosed));
-        for escape in [
-            r#""\a""#,
-            r#""\x""#,
-            r#""\x1""#,
-            r#""\x1g""#,
-            r#""\xg1""#,
-            r#""\x+1""#,
-        ] {
-            assert_eq!(
-                split(escape.as_bytes()),
-                Err(QuotedError::BadEscape),
-                "{escape}"
-            );
+        for escape in [r#""\a""#, r#""\x""#, r#""\x1""#, r#""\x1g""#, r#""\xg1""#, r#""\x+1""#] {
+            assert_eq!(split(escape.as_bytes()), Err(QuotedError::BadEscape), "{escape}");
         }
     }
 
@@ -222,15 +206,7 @@ mod tests {
     #[test]
     fn push_quotes_only_what_needs_it() {
         let mut line = Vec::new();
-        for word in [
-            &b"a"[..],
-            b"",
-            b"b c",
-            b"\"",
-            b"\\",
-            b"\n\r\t\x00\x7f\xff",
-            b"x=1",
-        ] {
+        for word in [&b"a"[..], b"", b"b c", b"\"", b"\\", b"\n\r\t\x00\x7f\xff", b"x=1"] {
             push(&mut line, word);
         }
         let expected = br#"a "" "b c" "\"" "\\" "\n\r\t\x00\x7f\xff" x=1"#;

@@ -37,11 +37,7 @@ fn cut_at_character(text: &[u8], max: usize) -> &[u8] {
         return text;
     }
     let is_start = |&end: &usize| text[end] & 0b1100_0000 != 0b1000_0000;
-    let end = (0..=max)
-        .rev()
-        .take(LONGEST_CHARACTER)
-        .find(is_start)
-        .unwrap_or(max);
+    let end = (0..=max).rev().take(LONGEST_CHARACTER).find(is_start).unwrap_or(max);
     &text[..end]
 }
 
@@ -63,10 +59,7 @@ mod tests {
 
     #[test]
     fn control_characters_and_broken_utf8_are_escaped() {
-        assert_eq!(
-            shown(b"a\nb\x1b[2J\x7f\xff\xc3"),
-            "a\\x0ab\\x1b[2J\\x7f\\xff\\xc3"
-        );
+        assert_eq!(shown(b"a\nb\x1b[2J\x7f\xff\xc3"), "a\\x0ab\\x1b[2J\\x7f\\xff\\xc3");
         assert_eq!(shown("\u{9b}".as_bytes()), "\\xc2\\x9b");
     }
 

@@ -39,11 +39,7 @@ pub fn split(line: &[u8]) -> Vec<Vec<u8>> {
 #[must_use]
 pub fn join<W: AsRef<[u8]>>(words: &[W]) -> Vec<u8> {
     let mut line = Vec::new();
-    for word in words
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|word| !word.is_empty())
-    {
+    for word in words.iter().map(AsRef::as_ref).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(b' ');
         }

@@ -29,10 +29,7 @@ fn patterns(words: &[&str]) -> Patterns {
 
 #[test]
 fn list_takes_any_number_of_names() {
-    let list = |noun, names: &[&str]| Command::List {
-        noun,
-        names: patterns(names),
-    };
+    let list = |noun, names: &[&str]| Command::List { noun, names: patterns(names) };
     assert_eq!(command("list processes"), list(Noun::Process, &[]));
     assert_eq!(command("l p *"), list(Noun::Process, &["*"]));
     assert_eq!(command("l s web 5"), list(Noun::Socket, &["web", "5"]));
@@ -41,10 +38,7 @@ fn list_takes_any_number_of_names() {
 
 #[test]
 fn remove_takes_names_and_everything_except_for_values() {
-    let remove = |noun, names: &[&str]| Command::Remove {
-        noun,
-        names: patterns(names),
-    };
+    let remove = |noun, names: &[&str]| Command::Remove { noun, names: patterns(names) };
     assert_eq!(command("remove processes"), remove(Noun::Process, &[]));
     assert_eq!(command("r s *"), remove(Noun::Socket, &["*"]));
     assert_eq!(command("r v a b*"), remove(Noun::Value, &["a", "b*"]));
@@ -55,10 +49,7 @@ fn remove_takes_names_and_everything_except_for_values() {
 #[test]
 fn watch_takes_names() {
     assert_eq!(command("w p"), Command::Watch(patterns(&[])));
-    assert_eq!(
-        command("watch processes a* 42"),
-        Command::Watch(patterns(&["a*", "42"]))
-    );
+    assert_eq!(command("watch processes a* 42"), Command::Watch(patterns(&["a*", "42"])));
 }
 
 #[test]
@@ -82,25 +73,14 @@ fn set_requires_a_name() {
 
 #[test]
 fn a_value_with_a_bad_name_can_be_cleared_but_not_stored() {
-    assert_eq!(
-        error("set a\\ b x"),
-        "A value name must not contain a space"
-    );
-    let clear = Command::Set {
-        name: b"a b".to_vec(),
-        value: None,
-    };
+    assert_eq!(error("set a\\ b x"), "A value name must not contain a space");
+    let clear = Command::Set { name: b"a b".to_vec(), value: None };
     assert_eq!(command("set a\\ b"), clear);
 }
 
 #[test]
 fn get_takes_the_first_name() {
-    assert_eq!(
-        command("get k rest"),
-        Command::Get {
-            name: b"k".to_vec()
-        }
-    );
+    assert_eq!(command("get k rest"), Command::Get { name: b"k".to_vec() });
     assert_eq!(error("get"), "Value requires a name");
 }
 
@@ -157,67 +137,35 @@ fn make_socket_needs_a_good_name_and_nothing_but_options() {
     assert_eq!(command("m s web:80 port=80"), expected);
     assert_eq!(error("make socket"), "Socket requires a name");
     assert_eq!(error("m s a\\ b"), "A socket name must not contain a space");
-    assert_eq!(
-        error("m s web 80"),
-        r#"Option "80" for make socket has no "=""#
-    );
-    assert_eq!(
-        error("m s web port=80 x"),
-        r#"Option "x" for make socket has no "=""#
-    );
-    assert_eq!(
-        error("m s web port=1 port=2"),
-        r#"Option "port" is given twice"#
-    );
+    assert_eq!(error("m s web 80"), r#"Option "80" for make socket has no "=""#);
+    assert_eq!(error("m s web port=80 x"), r#"Option "x" for make socket has no "=""#);
+    assert_eq!(error("m s web port=1 port=2"), r#"Option "port" is given twice"#);
 }
 
 #[test]
 fn make_process_needs_a_good_name_and_a_command() {
     let expected = Command::MakeProcess(Box::new(MakeProcess {
         name: b"clock".to_vec(),
-        options: ProcessOptions {
-            stderr: Stderr::Merge,
-            ..ProcessOptions::default()
-        },
-        command: ["/bin/sh", "-c", "date; date", "A=1"]
-            .map(|word| word.as_bytes().into())
-            .into(),
+        options: ProcessOptions { stderr: Stderr::Merge, ..ProcessOptions::default() },
+        command: ["/bin/sh", "-c", "date; date", "A=1"].map(|word| word.as_bytes().into()).into(),
     }));
-    assert_eq!(
-        command("m p clock stderr=stdout /bin/sh -c date;\\ date A=1"),
-        expected
-    );
+    assert_eq!(command("m p clock stderr=stdout /bin/sh -c date;\\ date A=1"), expected);
     assert_eq!(error("make process"), "Process requires a name");
-    assert_eq!(
-        error("m p a:b /bin/true"),
-        r#"A process name must not contain ":""#
-    );
+    assert_eq!(error("m p a:b /bin/true"), r#"A process name must not contain ":""#);
     assert_eq!(error("m p a"), "No command");
     assert_eq!(error("m p a watch=1"), "No command");
-    assert_eq!(
-        error(b"m p a /bin/echo x\0y"),
-        "The command must not contain a NUL byte"
-    );
+    assert_eq!(error(b"m p a /bin/echo x\0y"), "The command must not contain a NUL byte");
 }
 
 #[test]
 fn a_name_has_a_greatest_length() {
     let longest = "a".repeat(MAX_NAME);
     let too_long = "a".repeat(MAX_NAME + 1);
-    assert!(matches!(
-        command(&format!("set {longest} x")),
-        Command::Set { .. }
-    ));
-    for line in [
-        format!("set {too_long} x"),
-        format!("m s {too_long}"),
-        format!("m p {too_long}"),
-    ] {
+    assert!(matches!(command(&format!("set {longest} x")), Command::Set { .. }));
+    for line in [format!("set {too_long} x"), format!("m s {too_long}"), format!("m p {too_long}")]
+    {
         let said = error(line);
-        assert!(
-            said.ends_with(" name must not be longer than 255 bytes"),
-            "{said}"
-        );
+        assert!(said.ends_with(" name must not be longer than 255 bytes"), "{said}");
     }
 }
 
@@ -225,8 +173,5 @@ fn a_name_has_a_greatest_length() {
 fn an_error_cannot_carry_a_control_byte_or_flood_a_terminal() {
     assert_eq!(error(b"\x1b[2J\xff"), r#"Unknown command "\x1b[2j\xff""#);
     let flood = vec![b'x'; 1_000_000];
-    assert_eq!(
-        error(flood),
-        format!("Unknown command \"{}...\"", "x".repeat(100))
-    );
+    assert_eq!(error(flood), format!("Unknown command \"{}...\"", "x".repeat(100)));
 }

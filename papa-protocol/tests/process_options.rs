@@ -26,10 +26,7 @@ fn process_error(options: &str) -> String {
 fn a_process_has_defaults() {
     let options = process("");
     assert_eq!(options, ProcessOptions::default());
-    assert_eq!(
-        (options.stdout, options.stderr),
-        (Stdout::Keep, Stderr::Keep)
-    );
+    assert_eq!((options.stdout, options.stderr), (Stdout::Keep, Stderr::Keep));
     assert_eq!(process("uid= gid= working_dir="), ProcessOptions::default());
 }
 
@@ -55,10 +52,7 @@ fn process_options_become_what_they_say() {
     };
     assert_eq!(options, expected);
     assert_eq!(process("stderr=0").stderr, Stderr::Null);
-    assert_eq!(
-        process("stdout=1 stderr=1 watch=0 shell=False"),
-        ProcessOptions::default()
-    );
+    assert_eq!(process("stdout=1 stderr=1 watch=0 shell=False"), ProcessOptions::default());
 }
 
 #[test]
@@ -73,15 +67,9 @@ fn a_value_that_ends_in_a_backslash_comes_in_quotes() {
 fn bufsize_has_a_greatest_value() {
     assert_eq!(process("bufsize=0").bufsize, Some(0));
     assert_eq!(process("bufsize=64g").bufsize, Some(MAX_BUFSIZE));
-    assert_eq!(
-        process_error("bufsize=65g"),
-        r#"Bad bufsize "65g": it must not be above 64g"#
-    );
+    assert_eq!(process_error("bufsize=65g"), r#"Bad bufsize "65g": it must not be above 64g"#);
     for text in ["x", "", "-1", "1t", "99999999999999999999"] {
-        assert_eq!(
-            process_error(&format!("bufsize={text}")),
-            format!("Bad bufsize \"{text}\"")
-        );
+        assert_eq!(process_error(&format!("bufsize={text}")), format!("Bad bufsize \"{text}\""));
     }
 }
 
@@ -115,23 +103,14 @@ fn an_rlimit_is_an_integer() {
     }
     for text in ["-2", "18446744073709551616"] {
         let said = process_error(&format!("rlimit.cpu={text}"));
-        assert_eq!(
-            said,
-            format!("The rlimit value for \"cpu\" is out of range: {text}")
-        );
+        assert_eq!(said, format!("The rlimit value for \"cpu\" is out of range: {text}"));
     }
 }
 
 #[test]
 fn nothing_is_given_twice() {
-    assert_eq!(
-        process_error("uid=1 uid=1"),
-        r#"Option "uid" is given twice"#
-    );
-    assert_eq!(
-        process_error("env.A=1 env.A=2"),
-        r#"Option "env.A" is given twice"#
-    );
+    assert_eq!(process_error("uid=1 uid=1"), r#"Option "uid" is given twice"#);
+    assert_eq!(process_error("env.A=1 env.A=2"), r#"Option "env.A" is given twice"#);
     assert_eq!(
         process_error("rlimit.nofile=1 rlimit.ofile=1"),
         r#"Option "rlimit.ofile" is given twice"#
@@ -140,32 +119,14 @@ fn nothing_is_given_twice() {
 
 #[test]
 fn other_process_options_are_refused_by_name() {
-    assert_eq!(
-        process_error("bogus=1"),
-        r#"Unknown option "bogus" for make process"#
-    );
-    assert_eq!(
-        process_error("port=1"),
-        r#"Unknown option "port" for make process"#
-    );
-    assert_eq!(
-        process_error("env=1"),
-        r#"Unknown option "env" for make process"#
-    );
-    assert_eq!(
-        process_error("stdout=x"),
-        r#"stdout must be 0 or 1, not "x""#
-    );
-    assert_eq!(
-        process_error("stderr=2"),
-        r#"stderr must be 0, 1 or stdout, not "2""#
-    );
+    assert_eq!(process_error("bogus=1"), r#"Unknown option "bogus" for make process"#);
+    assert_eq!(process_error("port=1"), r#"Unknown option "port" for make process"#);
+    assert_eq!(process_error("env=1"), r#"Unknown option "env" for make process"#);
+    assert_eq!(process_error("stdout=x"), r#"stdout must be 0 or 1, not "x""#);
+    assert_eq!(process_error("stderr=2"), r#"stderr must be 0, 1 or stdout, not "2""#);
     assert_eq!(process_error("watch=2"), r#"watch must be 0 or 1, not "2""#);
     assert_eq!(process_error("shell="), r#"shell must be 0 or 1, not """#);
-    assert_eq!(
-        process_error("env.=1"),
-        "An environment variable requires a name"
-    );
+    assert_eq!(process_error("env.=1"), "An environment variable requires a name");
 }
 
 #[test]
@@ -174,12 +135,6 @@ fn a_nul_byte_cannot_be_handed_to_the_system() {
         let said = process_error(&format!("{key}=a\0b"));
         assert_eq!(said, format!("{key} must not contain a NUL byte"));
     }
-    assert_eq!(
-        process_error("env.A\0=1"),
-        "The environment must not contain a NUL byte"
-    );
-    assert_eq!(
-        process_error("env.A=1\0"),
-        "The environment must not contain a NUL byte"
-    );
+    assert_eq!(process_error("env.A\0=1"), "The environment must not contain a NUL byte");
+    assert_eq!(process_error("env.A=1\0"), "The environment must not contain a NUL byte");
 }

@@ -68,10 +68,7 @@ fn line() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let rest = vec((option, word()), 0..5);
     (beginning, rest).prop_map(|(beginning, rest)| {
         let mut line = words::split(beginning.as_bytes());
-        line.extend(
-            rest.into_iter()
-                .map(|(key, value)| [key.as_bytes(), &value].concat()),
-        );
+        line.extend(rest.into_iter().map(|(key, value)| [key.as_bytes(), &value].concat()));
         line
     })
 }

@@ -27,12 +27,7 @@ fn host() -> SocketOptions {
         family: Family::Inet,
         socket_type: SocketType::Stream,
         backlog: 5,
-        address: SocketAddress::Host {
-            host: None,
-            port: 0,
-            interface: None,
-            reuseport: false,
-        },
+        address: SocketAddress::Host { host: None, port: 0, interface: None, reuseport: false },
     }
 }
 
@@ -42,10 +37,7 @@ fn a_socket_has_defaults() {
     assert_eq!(socket("host= interface="), host());
     let unix = SocketOptions {
         family: Family::Unix,
-        address: SocketAddress::Path {
-            path: b"/a".to_vec(),
-            umask: None,
-        },
+        address: SocketAddress::Path { path: b"/a".to_vec(), umask: None },
         ..host()
     };
     assert_eq!(socket("path=/a"), unix);
@@ -87,10 +79,7 @@ fn families_and_types_have_names() {
         assert_eq!(socket(&format!("type={name}")).socket_type.as_str(), name);
     }
     assert_eq!(socket_error("family=x"), r#"Unknown socket family "x""#);
-    assert_eq!(
-        socket_error("family=INET"),
-        r#"Unknown socket family "INET""#
-    );
+    assert_eq!(socket_error("family=INET"), r#"Unknown socket family "INET""#);
     assert_eq!(socket_error("family="), r#"Unknown socket family """#);
     assert_eq!(socket_error("type=x"), r#"Unknown socket type "x""#);
 }
@@ -101,65 +90,33 @@ fn a_unix_socket_needs_an_absolute_path_to_a_file() {
     assert_eq!(socket_error("family=unix"), absolute);
     assert_eq!(socket_error("path=a/b"), absolute);
     assert_eq!(socket_error("path="), absolute);
-    assert_eq!(
-        socket_error("path=/a/"),
-        r#"The path must name a file, not end in "/""#
-    );
-    assert_eq!(
-        socket_error("path=/a\0b"),
-        "path must not contain a NUL byte"
-    );
+    assert_eq!(socket_error("path=/a/"), r#"The path must name a file, not end in "/""#);
+    assert_eq!(socket_error("path=/a\0b"), "path must not contain a NUL byte");
 }
 
 #[test]
 fn options_of_one_family_are_not_for_the_other() {
-    assert_eq!(
-        socket_error("family=inet path=/a"),
-        "path= is only for family=unix"
-    );
-    assert_eq!(
-        socket_error("family=inet6 path=/a"),
-        "path= is only for family=unix"
-    );
+    assert_eq!(socket_error("family=inet path=/a"), "path= is only for family=unix");
+    assert_eq!(socket_error("family=inet6 path=/a"), "path= is only for family=unix");
     assert_eq!(socket_error("umask=18"), "umask= is only for family=unix");
-    for (key, value) in [
-        ("host", "a"),
-        ("port", "1"),
-        ("interface", "lo"),
-        ("reuseport", "0"),
-    ] {
+    for (key, value) in [("host", "a"), ("port", "1"), ("interface", "lo"), ("reuseport", "0")] {
         let expected = format!("{key}= is not for family=unix");
         assert_eq!(socket_error(&format!("path=/a {key}={value}")), expected);
-        assert_eq!(
-            socket_error(&format!("family=unix {key}={value}")),
-            expected
-        );
+        assert_eq!(socket_error(&format!("family=unix {key}={value}")), expected);
     }
 }
 
 #[test]
 fn a_umask_is_decimal() {
-    for (text, expected) in [
-        ("18", 18),
-        ("022", 22),
-        ("+7", 7),
-        ("5_1_1", 0o777),
-        ("0", 0),
-    ] {
+    for (text, expected) in [("18", 18), ("022", 22), ("+7", 7), ("5_1_1", 0o777), ("0", 0)] {
         let options = socket(&format!("path=/a umask={text}"));
         let path = b"/a".to_vec();
-        let expected = SocketAddress::Path {
-            path,
-            umask: Some(expected),
-        };
+        let expected = SocketAddress::Path { path, umask: Some(expected) };
         assert_eq!(options.address, expected, "{text}");
     }
     for text in ["512", "-1", "0o22", "", "x"] {
         let said = socket_error(&format!("path=/a umask={text}"));
-        assert_eq!(
-            said,
-            format!("The umask must be a number from 0 to 511, not \"{text}\"")
-        );
+        assert_eq!(said, format!("The umask must be a number from 0 to 511, not \"{text}\""));
     }
 }
 
@@ -167,26 +124,11 @@ fn a_umask_is_decimal() {
 fn ports_and_backlogs_are_numbers() {
     assert_eq!(
         socket("port=65535").address,
-        SocketAddress::Host {
-            host: None,
-            port: 65535,
-            interface: None,
-            reuseport: false
-        }
+        SocketAddress::Host { host: None, port: 65535, interface: None, reuseport: false }
     );
-    for text in [
-        "65536",
-        "-1",
-        "http",
-        "",
-        "80.0",
-        "99999999999999999999999999999999999999999",
-    ] {
+    for text in ["65536", "-1", "http", "", "80.0", "99999999999999999999999999999999999999999"] {
         let said = socket_error(&format!("port={text}"));
-        assert_eq!(
-            said,
-            format!("The port must be a number from 0 to 65535, not \"{text}\"")
-        );
+        assert_eq!(said, format!("The port must be a number from 0 to 65535, not \"{text}\""));
     }
     assert_eq!(socket("backlog=2147483647").backlog, 2_147_483_647);
     assert_eq!(
@@ -197,27 +139,12 @@ fn ports_and_backlogs_are_numbers() {
 
 #[test]
 fn other_socket_options_are_refused_by_name() {
-    assert_eq!(
-        socket_error("bogus=1"),
-        r#"Unknown option "bogus" for make socket"#
-    );
-    assert_eq!(
-        socket_error("Port=1"),
-        r#"Unknown option "Port" for make socket"#
-    );
+    assert_eq!(socket_error("bogus=1"), r#"Unknown option "bogus" for make socket"#);
+    assert_eq!(socket_error("Port=1"), r#"Unknown option "Port" for make socket"#);
     assert_eq!(socket_error("=1"), r#"Unknown option "" for make socket"#);
-    assert_eq!(
-        socket_error("uid=1"),
-        r#"Unknown option "uid" for make socket"#
-    );
-    assert_eq!(
-        socket_error("reuseport=yes"),
-        r#"reuseport must be 0 or 1, not "yes""#
-    );
-    assert_eq!(
-        socket_error("reuseport="),
-        r#"reuseport must be 0 or 1, not """#
-    );
+    assert_eq!(socket_error("uid=1"), r#"Unknown option "uid" for make socket"#);
+    assert_eq!(socket_error("reuseport=yes"), r#"reuseport must be 0 or 1, not "yes""#);
+    assert_eq!(socket_error("reuseport="), r#"reuseport must be 0 or 1, not """#);
     assert_eq!(socket_error("host=a\0"), "host must not contain a NUL byte");
     assert_eq!(
         socket_error("interface=abcdefghijklmnop"),

@@ -149,20 +149,14 @@ mod tests {
     fn a_unix_socket_alone_replaces_the_port_and_both_may_be_given() {
         assert_eq!(options(&["-u", "/run/papad"]).port, None);
         let both = options(&["-u", "/run/papad", "-p", "7"]);
-        assert_eq!(
-            (both.port, both.unix_socket),
-            (Some(7), Some("/run/papad".into()))
-        );
+        assert_eq!((both.port, both.unix_socket), (Some(7), Some("/run/papad".into())));
     }
 
     #[test]
     fn sizes_and_users_are_read_as_people_write_them() {
         let options = options(&["--bufsize=64k", "--allow-uid", "root", "--allow-uid=65534"]);
         assert_eq!(options.bufsize, 65536);
-        assert_eq!(
-            options.allowed_uids,
-            [Uid::from_raw(0), Uid::from_raw(65534)]
-        );
+        assert_eq!(options.allowed_uids, [Uid::from_raw(0), Uid::from_raw(65534)]);
     }
 
     #[test]

@@ -90,10 +90,7 @@ impl Fields {
     pub(crate) fn pairs(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();
         while let Some(word) = self.words.next_if(|word| word.contains(&b'=')) {
-            let at = word
-                .iter()
-                .position(|&byte| byte == b'=')
-                .unwrap_or(word.len());
+            let at = word.iter().position(|&byte| byte == b'=').unwrap_or(word.len());
             pairs.push((word[..at].to_vec(), word[at + 1..].to_vec()));
         }
         pairs
@@ -124,13 +121,8 @@ pub(crate) fn replay(
     let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
     while let Some(start) = starts.next() {
         let end = starts.peek().copied().unwrap_or(bytes.len());
-        let read = bytes[start + 1..end]
-            .strip_suffix(&[RECORD_END])
-            .and_then(read_record);
-        if read
-            .and_then(|(verb, fields)| apply(&verb, fields))
-            .is_none()
-        {
+        let read = bytes[start + 1..end].strip_suffix(&[RECORD_END]).and_then(read_record);
+        if read.and_then(|(verb, fields)| apply(&verb, fields)).is_none() {
             skipped += 1;
         }
     }
@@ -138,9 +130,7 @@ pub(crate) fn replay(
 }
 
 fn read_record(line: &[u8]) -> Option<(Vec<u8>, Fields)> {
-    let mut fields = Fields {
-        words: quoted::split(line).ok()?.into_iter().peekable(),
-    };
+    let mut fields = Fields { words: quoted::split(line).ok()?.into_iter().peekable() };
     let format: u64 = fields.number()?;
     if format > FORMAT + 1 {
         return None;
@@ -166,21 +156,14 @@ impl Journal {
 
     /// The journal that an earlier server wrote.
     pub(crate) fn recover(file: File) -> Journal {
-        Journal {
-            current: RwLock::new(Current {
-                file,
-                size_when_compacted: 0,
-            }),
-        }
+        Journal { current: RwLock::new(Current { file, size_when_compacted: 0 }) }
     }
 
     /// Begins a change: what is appended and what is true in memory are in step again when this
     /// is dropped. Taken before any table's lock.
     pub(crate) fn change(&self) -> Change<'_> {
         // A panic ends the whole server, so no thread ever sees a poisoned lock.
-        Change {
-            current: self.current.read().unwrap_or_else(PoisonError::into_inner),
-        }
+        Change { current: self.current.read().unwrap_or_else(PoisonError::into_inner) }
     }
 
     /// Puts a new file with just these records in force if the present one is long, by `hold`,
@@ -210,10 +193,7 @@ impl Journal {
         hold(&file)?;
         sys::kill_point("compaction-held");
         let size_when_compacted = file.metadata()?.len();
-        *current = Current {
-            file,
-            size_when_compacted,
-        };
+        *current = Current { file, size_when_compacted };
         Ok(())
     }
 }
@@ -310,25 +290,16 @@ mod tests {
     #[test]
     fn records_of_the_next_format_are_read_and_of_later_ones_counted() {
         let file = new_file().unwrap();
-        (&file)
-            .write_all(b"\x1e2 set a b\n\x1e3 set c d\n")
-            .unwrap();
+        (&file).write_all(b"\x1e2 set a b\n\x1e3 set c d\n").unwrap();
         let (read, skipped) = read_all(&file);
-        assert_eq!(
-            read,
-            [(b"set".to_vec(), vec![b"a".to_vec(), b"b".to_vec()])]
-        );
+        assert_eq!(read, [(b"set".to_vec(), vec![b"a".to_vec(), b"b".to_vec()])]);
         assert_eq!(skipped, 1);
     }
 
     #[test]
     fn pairs_end_at_the_first_word_without_an_equals_sign() {
         let file = new_file().unwrap();
-        let record = Record::new("p")
-            .pair("a", "1=2")
-            .pair("b", " ")
-            .word("--")
-            .word("c=d");
+        let record = Record::new("p").pair("a", "1=2").pair("b", " ").word("--").word("c=d");
         (&file).write_all(&record.into_bytes()).unwrap();
         replay(&file, |_, mut fields| {
             let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());

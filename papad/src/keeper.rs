@@ -70,9 +70,7 @@ struct Keeper {
 /// Runs until papad is told to leave.
 pub(crate) fn run(options: &Options) -> ExitCode {
     match Keeper::new(options).and_then(|mut keeper| {
-        let result = keeper
-            .serve()
-            .map_err(|error| format!("the keeper failed: {error}"));
+        let result = keeper.serve().map_err(|error| format!("the keeper failed: {error}"));
         keeper.clean_up();
         result
     }) {
@@ -97,14 +95,9 @@ impl Keeper {
         Ok(Keeper {
             options: options.clone(),
             held: (0..).map(Held::Control).zip(sockets).collect(),
-            server: Server::Pausing {
-                until: Instant::now(),
-            },
+            server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start {
-                starts: 0,
-                descriptor_limit,
-            },
+            start: Start { starts: 0, descriptor_limit },
             pause: Duration::ZERO,
             told: None,
             ready,
@@ -115,12 +108,8 @@ impl Keeper {
     fn serve(&mut self) -> io::Result<()> {
         loop {
             let event = self.next_event()?;
-            let server = std::mem::replace(
-                &mut self.server,
-                Server::Pausing {
-                    until: Instant::now(),
-                },
-            );
+            let server =
+                std::mem::replace(&mut self.server, Server::Pausing { until: Instant::now() });
             self.server = match (server, event) {
                 (Server::Running { pid, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
                     match sys::reap(pid)? {
@@ -141,9 +130,9 @@ impl Keeper {
                     let code = sys::reap_at_end(pid)?.map_or(0, |ended| ended.code);
                     self.server_ended(link, ready, code)
                 }
-                (Server::Settling { .. }, Event::LinkClosed | Event::TimeIsUp) => Server::Pausing {
-                    until: Instant::now() + self.pause,
-                },
+                (Server::Settling { .. }, Event::LinkClosed | Event::TimeIsUp) => {
+                    Server::Pausing { until: Instant::now() + self.pause }
+                }
                 // What the server said before it ended still counts.
                 (Server::Settling { link, until }, Event::Message(message)) => {
                     self.obey(message)?;
@@ -246,9 +235,7 @@ impl Keeper {
             Ok(child) => Pid::from_raw(child.id() as i32),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
-                return Ok(Server::Pausing {
-                    until: Instant::now() + self.longer_pause(),
-                });
+                return Ok(Server::Pausing { until: Instant::now() + self.longer_pause() });
             }
         };
         log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
@@ -259,11 +246,7 @@ impl Keeper {
             // Its SIGCHLD comes next.
             log::warn!("keeper", "a server ended while it was started: {error}");
         }
-        let server = Server::Running {
-            pid,
-            link,
-            ready: false,
-        };
+        let server = Server::Running { pid, link, ready: false };
         if self.leaving {
             self.leave(&server);
         }
@@ -281,10 +264,7 @@ impl Keeper {
         if !ready {
             self.longer_pause();
         }
-        Server::Settling {
-            link,
-            until: Instant::now() + SETTLING_TIME,
-        }
+        Server::Settling { link, until: Instant::now() + SETTLING_TIME }
     }
 
     fn longer_pause(&mut self) -> Duration {
@@ -302,10 +282,7 @@ impl Keeper {
 
     /// Tells a server that runs of one process that has ended and is not recorded yet.
     fn tell_of_ended(&mut self) -> io::Result<()> {
-        let Server::Running {
-            pid: server, link, ..
-        } = &self.server
-        else {
+        let Server::Running { pid: server, link, .. } = &self.server else {
             return Ok(());
         };
         if self.told.is_some() {
@@ -337,30 +314,18 @@ impl Keeper {
 
 fn watch_signals() -> io::Result<SignalFd> {
     let mut signals = SigSet::empty();
-    for signal in [
-        Signal::SIGCHLD,
-        Signal::SIGTERM,
-        Signal::SIGINT,
-        Signal::SIGHUP,
-    ] {
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);
     }
     signals.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &signals,
-        SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
-    )?)
+    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
 /// Asks for as many descriptors as papad may have; returns the limits it was started with.
 fn raise_descriptor_limit() -> (u64, u64) {
     let resource = Resource::RLIMIT_NOFILE;
     let (soft, hard) = getrlimit(resource).unwrap_or((1024, 1024));
-    let allowed = if Uid::effective().is_root() {
-        hard.max(WANTED_DESCRIPTORS)
-    } else {
-        hard
-    };
+    let allowed = if Uid::effective().is_root() { hard.max(WANTED_DESCRIPTORS) } else { hard };
     // Fewer descriptors mean fewer processes, not another papad.
     if setrlimit(resource, allowed, allowed).is_err() {
         let _ = setrlimit(resource, hard, hard);
@@ -371,10 +336,6 @@ fn raise_descriptor_limit() -> (u64, u64) {
 /// The limit at which the server answers with an error while the keeper still has descriptors.
 pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(
-        Resource::RLIMIT_NOFILE,
-        soft.saturating_sub(RESERVED_DESCRIPTORS),
-        hard,
-    )?;
+    setrlimit(Resource::RLIMIT_NOFILE, soft.saturating_sub(RESERVED_DESCRIPTORS), hard)?;
     Ok(())
 }

@@ -40,11 +40,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         set_name(KEEPER);
         keeper::run(options)
     } else {
-        let failed = if options.daemonize {
-            daemonize()
-        } else {
-            Err(become_keeper(&starter()))
-        };
+        let failed = if options.daemonize { daemonize() } else { Err(become_keeper(&starter())) };
         failed.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
     }
 }
@@ -58,15 +54,10 @@ pub(crate) fn fail(why: &str) -> ExitCode {
 /// Starts a server whose standard input is its end of the link.
 pub(crate) fn start_server(options: &Options, link: OwnedFd) -> io::Result<Child> {
     let keeper = env::args_os().next().unwrap_or_default();
-    let starter = keeper
-        .as_bytes()
-        .strip_prefix(KEEPER.as_bytes())
-        .unwrap_or_default();
+    let starter = keeper.as_bytes().strip_prefix(KEEPER.as_bytes()).unwrap_or_default();
     let title = [SERVER.as_bytes(), starter].concat();
     let mut server = Command::new(SELF);
-    server
-        .arg0(OsString::from_vec(title))
-        .args(env::args_os().skip(1));
+    server.arg0(OsString::from_vec(title)).args(env::args_os().skip(1));
     server.stdin(Stdio::from(link)).stdout(Stdio::null());
     if options.daemonize && !is_file(io::stderr()) {
         server.stderr(Stdio::null());
@@ -91,22 +82,15 @@ pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
 
 /// Runs the keeper in place of this process; returns only if that failed.
 fn become_keeper(starter: &str) -> io::Error {
-    let title = if starter.is_empty() {
-        KEEPER.to_owned()
-    } else {
-        format!("{KEEPER} from {starter}")
-    };
-    Command::new(SELF)
-        .arg0(title)
-        .args(env::args_os().skip(1))
-        .exec()
+    let title =
+        if starter.is_empty() { KEEPER.to_owned() } else { format!("{KEEPER} from {starter}") };
+    Command::new(SELF).arg0(title).args(env::args_os().skip(1)).exec()
 }
 
 /// The name of the program that runs this one.
 fn starter() -> String {
     let comm = fs::read_to_string(format!("/proc/{}/comm", getppid()));
-    comm.map(|comm| comm.trim_end().to_owned())
-        .unwrap_or_default()
+    comm.map(|comm| comm.trim_end().to_owned()).unwrap_or_default()
 }
 
 /// Leaves the terminal, the session and the working directory, and waits until papad answers.
@@ -119,11 +103,7 @@ fn daemonize() -> io::Result<ExitCode> {
             let mut said = Vec::new();
             File::from(reader).read_to_end(&mut said)?;
             // Without a word, the keeper has said on standard error what is wrong.
-            Ok(if said.is_empty() {
-                ExitCode::FAILURE
-            } else {
-                ExitCode::SUCCESS
-            })
+            Ok(if said.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         Fork::Child => {
             setsid()?;
@@ -137,11 +117,7 @@ fn daemonize() -> io::Result<ExitCode> {
 }
 
 fn null() -> io::Result<OwnedFd> {
-    Ok(open(
-        "/dev/null",
-        OFlag::O_RDWR | OFlag::O_CLOEXEC,
-        Mode::empty(),
-    )?)
+    Ok(open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
 /// Whether what is logged here is kept, and so of use to a daemon.

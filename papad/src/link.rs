@@ -148,10 +148,7 @@ impl Link {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
             ToServer::Start(start) => {
-                let Start {
-                    starts,
-                    descriptor_limit: (soft, hard),
-                } = start;
+                let Start { starts, descriptor_limit: (soft, hard) } = start;
                 self.send_text(&format!("start {starts} {soft} {hard}"))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
@@ -165,8 +162,7 @@ impl Link {
         held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     ) -> io::Result<()> {
         let held: Vec<(Held, BorrowedFd)> = held.map(|(name, fd)| (*name, fd.as_fd())).collect();
-        held.chunks(MAX_NAMES)
-            .try_for_each(|part| self.send_named("held", part))
+        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part))
     }
 
     /// Waits for the server's next message; `None` when the server is gone.
@@ -260,17 +256,11 @@ fn pair_up(words: SplitAsciiWhitespace, fds: Vec<OwnedFd>) -> io::Result<Vec<(He
 }
 
 fn number<N: FromStr>(words: &mut SplitAsciiWhitespace) -> io::Result<N> {
-    words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(bad_message)
+    words.next().and_then(|word| word.parse().ok()).ok_or_else(bad_message)
 }
 
 fn bad_message() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "a message that is not understood",
-    )
+    io::Error::new(io::ErrorKind::InvalidData, "a message that is not understood")
 }
 
 #[cfg(test)]
@@ -287,9 +277,7 @@ mod tests {
         server.hold(&[(Held::Out(7), reader.as_fd())]).unwrap();
         drop((server, reader));
 
-        let Some(ToKeeper::Hold(mut held)) = keeper.hear_server().unwrap() else {
-            panic!()
-        };
+        let Some(ToKeeper::Hold(mut held)) = keeper.hear_server().unwrap() else { panic!() };
         let (name, fd) = held.pop().unwrap();
         assert_eq!(name, Held::Out(7));
         std::fs::File::from(writer).write_all(b"x").unwrap();

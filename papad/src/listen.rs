@@ -53,10 +53,7 @@ pub(crate) fn name(socket: &OwnedFd) -> String {
     if let Some(address) = tcp_address(socket) {
         return address.to_string();
     }
-    let path = socket
-        .try_clone()
-        .ok()
-        .and_then(|fd| UnixListener::from(fd).local_addr().ok());
+    let path = socket.try_clone().ok().and_then(|fd| UnixListener::from(fd).local_addr().ok());
     match path.as_ref().and_then(|address| address.as_pathname()) {
         Some(path) => path.display().to_string(),
         None => "an unknown socket".to_owned(),
@@ -64,17 +61,11 @@ pub(crate) fn name(socket: &OwnedFd) -> String {
 }
 
 fn tcp_address(socket: &OwnedFd) -> Option<SocketAddr> {
-    TcpListener::from(socket.try_clone().ok()?)
-        .local_addr()
-        .ok()
+    TcpListener::from(socket.try_clone().ok()?).local_addr().ok()
 }
 
 fn open_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if address.is_ipv6() {
@@ -95,17 +86,8 @@ fn has_no_ipv6(error: &io::Error) -> bool {
 /// Binds with the right mode from the start. Who connects is checked again at accept.
 fn open_unix(path: &Path, for_others: bool) -> io::Result<OwnedFd> {
     unlink_stale(path)?;
-    let socket = socket(
-        AddressFamily::Unix,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
-    let hidden = if for_others {
-        Mode::empty()
-    } else {
-        Mode::S_IRWXG | Mode::S_IRWXO
-    };
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let hidden = if for_others { Mode::empty() } else { Mode::S_IRWXG | Mode::S_IRWXO };
     // The umask is the whole process's: nothing else runs in it yet.
     let before = umask(hidden | Mode::S_IXUSR);
     let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
@@ -160,11 +142,7 @@ mod port_owner {
 
     /// `NAME (pid N)` of a process that listens at this address or at all addresses.
     pub(super) fn find(address: SocketAddr) -> Option<String> {
-        let table = if address.is_ipv4() {
-            "/proc/net/tcp"
-        } else {
-            "/proc/net/tcp6"
-        };
+        let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
         let inodes = listening_inodes(&fs::read_to_string(table).ok()?, address.port());
         let processes = fs::read_dir("/proc").ok()?.flatten();
         for process in processes {
@@ -180,9 +158,7 @@ mod port_owner {
                     continue;
                 };
                 let target = target.to_string_lossy();
-                let inode = target
-                    .strip_prefix("socket:[")
-                    .and_then(|t| t.strip_suffix(']'));
+                let inode = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']'));
                 if inode.is_some_and(|inode| inodes.iter().any(|i| i == inode)) {
                     let name = fs::read_to_string(process.path().join("comm")).ok()?;
                     return Some(format!("{} (pid {pid})", name.trim_end()));
@@ -195,10 +171,7 @@ mod port_owner {
     fn listening_inodes(table: &str, port: u16) -> Vec<String> {
         const LISTEN: &str = "0A";
         let suffix = format!(":{port:04X}");
-        let columns = table
-            .lines()
-            .skip(1)
-            .map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let columns = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
         columns
             .filter(|c| c.len() > 9 && c[1].ends_with(&suffix) && c[3] == LISTEN)
             .map(|c| c[9].to_owned())
@@ -215,13 +188,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
         let told = describe(address, &open_tcp(address).unwrap_err());
-        assert!(
-            told.starts_with(&format!("{address} is in use by ")),
-            "{told}"
-        );
-        assert!(
-            told.ends_with(&format!("(pid {})", std::process::id())),
-            "{told}"
-        );
+        assert!(told.starts_with(&format!("{address} is in use by ")), "{told}");
+        assert!(told.ends_with(&format!("(pid {})", std::process::id())), "{told}");
     }
 }

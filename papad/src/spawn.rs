@@ -57,37 +57,24 @@ impl Program<'_> {
         pid: &AtomicI32,
     ) -> Result<(), String> {
         let spec = self.spec;
-        let args = if spec.shell {
-            shell_args(&self.args)
-        } else {
-            self.args
-        };
-        let env = spec
-            .env
-            .iter()
-            .map(|(key, value)| [key, &b"="[..], value].concat())
-            .collect();
+        let args = if spec.shell { shell_args(&self.args) } else { self.args };
+        let env = spec.env.iter().map(|(key, value)| [key, &b"="[..], value].concat()).collect();
         let has_nul = |_: NulError| "A NUL byte cannot be passed to a program".to_owned();
         let cannot_prepare = |error: io::Error| format!("Cannot prepare the process - {error}");
 
-        // No source may be another's target: the ones in the way are duplicated to numbers that
-        // are nobody's target.
+        // No source may be another's target, and none is to be among the kept numbers, which the
+        // child does not take on: those are duplicated to numbers in between.
         let targets = self.descriptors.iter().map(|passed| passed.number);
         let free = targets.max().unwrap_or_default() + 1;
         let mut duplicates = Vec::new();
         let sources = self.descriptors.iter().map(|passed| passed.fd);
         for source in sources.chain([journal.as_fd()]) {
-            let is_in_the_way = source.as_raw_fd() < free;
-            let duplicate = is_in_the_way
-                .then(|| sys::duplicate_above(source, free))
-                .transpose();
+            let is_in_the_way = !(free..sys::KEPT).contains(&source.as_raw_fd());
+            let duplicate = is_in_the_way.then(|| sys::duplicate_above(source, free)).transpose();
             duplicates.push(duplicate.map_err(cannot_prepare)?);
         }
         let chosen = |at: usize, otherwise| -> BorrowedFd<'_> {
-            duplicates
-                .get(at)
-                .and_then(Option::as_ref)
-                .map_or(otherwise, OwnedFd::as_fd)
+            duplicates.get(at).and_then(Option::as_ref).map_or(otherwise, OwnedFd::as_fd)
         };
         let passed = self.descriptors.iter().enumerate();
 
@@ -97,18 +84,9 @@ impl Program<'_> {
             failed: Record::new("failed").number(self.id).into_bytes(),
             ignored_signals: defaults.ignored_signals.clone(),
             umask: defaults.umask,
-            folder: spec
-                .working_dir
-                .clone()
-                .map(CString::new)
-                .transpose()
-                .map_err(has_nul)?,
+            folder: spec.working_dir.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
-            limits: spec
-                .rlimits
-                .iter()
-                .map(|(&resource, &limit)| (resource, limit))
-                .collect(),
+            limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
             descriptors: passed
                 .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
                 .collect(),
@@ -131,11 +109,7 @@ fn describe(error: &NotStarted, spec: &Spec) -> String {
     };
     match step {
         Step::Exec => {
-            let command = spec
-                .args
-                .first()
-                .map(|word| shown(word))
-                .unwrap_or_default();
+            let command = spec.args.first().map(|word| shown(word)).unwrap_or_default();
             format!("Bad command - {why}: {command}")
         }
         Step::Directory => {
@@ -145,14 +119,8 @@ fn describe(error: &NotStarted, spec: &Spec) -> String {
         Step::Limit(resource) => format!("Cannot set rlimit {} - {why}", resource.as_str()),
         Step::DescriptorLimit => format!("Cannot set rlimit nofile - {why}"),
         Step::Groups => format!("Cannot set the supplementary groups - {why}"),
-        Step::Gid => format!(
-            "Cannot change to gid {} - {why}",
-            spec.gid.unwrap_or_default()
-        ),
-        Step::Uid => format!(
-            "Cannot change to uid {} - {why}",
-            spec.uid.unwrap_or_default()
-        ),
+        Step::Gid => format!("Cannot change to gid {} - {why}", spec.gid.unwrap_or_default()),
+        Step::Uid => format!("Cannot change to uid {} - {why}", spec.uid.unwrap_or_default()),
         Step::Record | Step::Session | Step::Signals | Step::Descriptors => {
             format!("Cannot prepare the process - {why}")
         }
@@ -179,10 +147,7 @@ fn candidates(spec: &Spec, args: &[Vec<u8>]) -> Vec<Vec<u8>> {
     if command.contains(&b'/') {
         return vec![command.to_vec()];
     }
-    let path = spec
-        .env
-        .get(&b"PATH"[..])
-        .map_or(DEFAULT_PATH, Vec::as_slice);
+    let path = spec.env.get(&b"PATH"[..]).map_or(DEFAULT_PATH, Vec::as_slice);
     path.split(|&byte| byte == b':')
         .map(|folder| match folder {
             b"" => command.to_vec(),

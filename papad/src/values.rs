@@ -36,10 +36,7 @@ impl Replayed {
 
 impl Values {
     pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed) -> Values {
-        Values {
-            journal,
-            table: Mutex::new(replayed.0),
-        }
+        Values { journal, table: Mutex::new(replayed.0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -76,18 +73,13 @@ impl Values {
     pub(crate) fn lines(&self, patterns: &Patterns) -> Vec<Vec<u8>> {
         let table = self.lock();
         let names = names(&table, patterns);
-        names
-            .into_iter()
-            .map(|name| [name, &b" "[..], &table[name]].concat())
-            .collect()
+        names.into_iter().map(|name| [name, &b" "[..], &table[name]].concat()).collect()
     }
 
     /// Removes the values that the patterns name.
     pub(crate) fn remove(&self, patterns: &Patterns) -> io::Result<()> {
-        let found: Vec<Vec<u8>> = names(&self.lock(), patterns)
-            .into_iter()
-            .map(<[u8]>::to_vec)
-            .collect();
+        let found: Vec<Vec<u8>> =
+            names(&self.lock(), patterns).into_iter().map(<[u8]>::to_vec).collect();
         found.iter().try_for_each(|name| self.unset(name))
     }
 
@@ -102,9 +94,7 @@ impl Values {
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
         let table = self.lock();
-        table
-            .iter()
-            .try_for_each(|(name, value)| write(Record::new("set").word(name).word(value)))
+        table.iter().try_for_each(|(name, value)| write(Record::new("set").word(name).word(value)))
     }
 }
 

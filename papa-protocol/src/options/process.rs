@@ -146,9 +146,7 @@ impl Resource {
         if text.eq_ignore_ascii_case(b"ofile") {
             return Some(Self::Nofile);
         }
-        Self::ALL
-            .into_iter()
-            .find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|it| it.as_str().as_bytes().eq_ignore_ascii_case(text))
     }
 }
 
@@ -204,9 +202,7 @@ impl ProcessOptions {
         };
         let limit = limit.ok_or_else(|| {
             let (name, value) = (shown(name), shown(value));
-            CommandError::new(format!(
-                "The rlimit value for \"{name}\" is out of range: {value}"
-            ))
+            CommandError::new(format!("The rlimit value for \"{name}\" is out of range: {value}"))
         })?;
         // Two spellings of one name are two keys, but one resource.
         match self.rlimits.entry(resource) {
@@ -225,10 +221,7 @@ fn bufsize(value: &[u8]) -> Result<u64, CommandError> {
             shown(value),
             MAX_BUFSIZE >> 30
         ))),
-        None => Err(CommandError::new(format!(
-            "Bad bufsize \"{}\"",
-            shown(value)
-        ))),
+        None => Err(CommandError::new(format!("Bad bufsize \"{}\"", shown(value)))),
     }
 }
 
@@ -236,10 +229,7 @@ fn stdout(value: &[u8]) -> Result<Stdout, CommandError> {
     match value {
         b"0" => Ok(Stdout::Null),
         b"1" => Ok(Stdout::Keep),
-        _ => Err(CommandError::new(format!(
-            "stdout must be 0 or 1, not \"{}\"",
-            shown(value)
-        ))),
+        _ => Err(CommandError::new(format!("stdout must be 0 or 1, not \"{}\"", shown(value)))),
     }
 }
 
@@ -250,9 +240,7 @@ fn stderr(value: &[u8]) -> Result<Stderr, CommandError> {
         b"stdout" => Ok(Stderr::Merge),
         _ => {
             let value = shown(value);
-            Err(CommandError::new(format!(
-                "stderr must be 0, 1 or stdout, not \"{value}\""
-            )))
+            Err(CommandError::new(format!("stderr must be 0, 1 or stdout, not \"{value}\"")))
         }
     }
 }

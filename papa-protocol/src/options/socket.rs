@@ -40,9 +40,7 @@ impl Family {
     /// The family of that name.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        [Self::Unix, Self::Inet, Self::Inet6]
-            .into_iter()
-            .find(|it| it.as_str().as_bytes() == text)
+        [Self::Unix, Self::Inet, Self::Inet6].into_iter().find(|it| it.as_str().as_bytes() == text)
     }
 }
 
@@ -62,13 +60,7 @@ pub enum SocketType {
 }
 
 impl SocketType {
-    const ALL: [Self; 5] = [
-        Self::Stream,
-        Self::Dgram,
-        Self::Raw,
-        Self::Rdm,
-        Self::Seqpacket,
-    ];
+    const ALL: [Self; 5] = [Self::Stream, Self::Dgram, Self::Raw, Self::Rdm, Self::Seqpacket];
 
     /// `stream`, `dgram`, `raw`, `rdm` or `seqpacket`.
     #[must_use]
@@ -85,9 +77,7 @@ impl SocketType {
     /// The type of that name.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|it| it.as_str().as_bytes() == text)
+        Self::ALL.into_iter().find(|it| it.as_str().as_bytes() == text)
     }
 }
 
@@ -155,12 +145,7 @@ impl SocketOptions {
         };
         match pairs.keys().next() {
             Some(key) => Err(unknown(key, "make socket")),
-            None => Ok(Self {
-                family,
-                socket_type,
-                backlog,
-                address,
-            }),
+            None => Ok(Self { family, socket_type, backlog, address }),
         }
     }
 }
@@ -180,9 +165,7 @@ fn path_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
         return Err(CommandError::new("Absolute path required for Unix sockets"));
     }
     if path.ends_with(b"/") {
-        return Err(CommandError::new(
-            "The path must name a file, not end in \"/\"",
-        ));
+        return Err(CommandError::new("The path must name a file, not end in \"/\""));
     }
     refuse_nul("path", &path)?;
     let umask = match take(pairs, "umask") {
@@ -200,10 +183,7 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
     }
     let host = c_text("host", take(pairs, "host").unwrap_or_default())?;
     let interface = c_text("interface", take(pairs, "interface").unwrap_or_default())?;
-    if interface
-        .as_ref()
-        .is_some_and(|name| name.len() > MAX_INTERFACE)
-    {
+    if interface.as_ref().is_some_and(|name| name.len() > MAX_INTERFACE) {
         let message = format!("interface must not be longer than {MAX_INTERFACE} bytes");
         return Err(CommandError::new(message));
     }
@@ -215,10 +195,5 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
         Some(reuseport) => flag("reuseport", &reuseport)?,
         None => false,
     };
-    Ok(SocketAddress::Host {
-        host,
-        port,
-        interface,
-        reuseport,
-    })
+    Ok(SocketAddress::Host { host, port, interface, reuseport })
 }

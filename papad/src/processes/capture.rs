@@ -12,10 +12,11 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 
 use papa_protocol::frame::Stream;
 
+use super::now;
 use super::process::Process;
 use super::waker::Waker;
-use super::{Next, now};
 use crate::log;
+use crate::ring::Filled;
 
 /// How long after a process's exit its end is told though its descendants hold its pipes.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
@@ -41,10 +42,8 @@ struct State {
 
 /// What the thread leaves to others to do.
 pub(crate) trait Events {
-    /// A pipe has ended and is read no more.
-    fn pipe_ended(&self, process: &Process, stream: Stream);
-    /// Nobody needs the process any more.
-    fn retire(&self, process: &Arc<Process>);
+    /// These pipes have ended and are read no more.
+    fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]);
 }
 
 impl Capture {
@@ -52,11 +51,7 @@ impl Capture {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let waker = Waker::new()?;
         epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
-        Ok(Capture {
-            epoll,
-            waker,
-            state: Mutex::default(),
-        })
+        Ok(Capture { epoll, waker, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -68,15 +63,12 @@ impl Capture {
     pub(crate) fn watch(&self, process: &Arc<Process>) -> io::Result<()> {
         process.with_pipes(|pipes| {
             if !pipes.all_ended() {
-                self.lock()
-                    .processes
-                    .insert(process.id, Arc::clone(process));
+                self.lock().processes.insert(process.id, Arc::clone(process));
             }
             for stream in [Stream::Out, Stream::Err] {
                 if let Some(pipe) = pipes.get(stream) {
                     let mark = process.id << 1 | u64::from(stream == Stream::Err);
-                    self.epoll
-                        .add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark))?;
+                    self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark))?;
                 }
             }
             Ok(())
@@ -85,9 +77,7 @@ impl Capture {
 
     /// Ends the wait for the process's output `LINGER` after now.
     pub(crate) fn linger(&self, process: &Process) {
-        self.lock()
-            .lingering
-            .insert((Instant::now() + LINGER, process.id));
+        self.lock().lingering.insert((Instant::now() + LINGER, process.id));
         self.waker.wake();
     }
 
@@ -99,34 +89,37 @@ impl Capture {
                 Err(Errno::EINTR) => 0,
                 result => result?,
             };
-            let now = now();
+            let mut ended = Vec::new();
             for event in &ready[..count] {
                 match event.data() {
                     WAKE => self.waker.rearm(),
-                    mark => self.capture(mark, events),
+                    // An ended pipe that has nothing left is not readable.
+                    mark => {
+                        let is_empty = !event.events().contains(EpollFlags::EPOLLIN);
+                        self.capture(mark, is_empty, &mut ended);
+                    }
                 }
             }
+            if !ended.is_empty() {
+                events.pipes_ended(&ended);
+            }
             for process in self.due() {
-                process.stop_lingering(now);
+                process.stop_lingering(now());
             }
         }
     }
 
-    fn capture(&self, mark: u64, events: &impl Events) {
-        let stream = if mark & 1 == 0 {
-            Stream::Out
-        } else {
-            Stream::Err
+    /// Takes what the marked pipe has, and sees to its end.
+    fn capture(&self, mark: u64, is_empty: bool, ended: &mut Vec<(Arc<Process>, Stream)>) {
+        let stream = if mark & 1 == 0 { Stream::Out } else { Stream::Err };
+        let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else { return };
+        let pipe = match process.capture(stream, is_empty, now()) {
+            Filled::Bytes(_) | Filled::Nothing => return,
+            Filled::End => process.take_pipe(stream),
         };
-        let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else {
-            return;
-        };
-        if let Some((pipe, next)) = process.capture(stream, now()) {
+        if let Some(pipe) = pipe {
             self.forget(&process, &pipe);
-            events.pipe_ended(&process, stream);
-            if next == Next::Retire {
-                events.retire(&process);
-            }
+            ended.push((process, stream));
         }
     }
 
@@ -154,11 +147,8 @@ impl Capture {
         let mut state = self.lock();
         let now = Instant::now();
         let mut due = Vec::new();
-        while let Some((_, id)) = state
-            .lingering
-            .first()
-            .copied()
-            .filter(|(until, _)| *until <= now)
+        while let Some((_, id)) =
+            state.lingering.first().copied().filter(|(until, _)| *until <= now)
         {
             state.lingering.pop_first();
             due.extend(state.processes.get(&id).map(Arc::clone));

@@ -28,11 +28,7 @@ impl Identity {
             (None, Some(gid)) if may_set_groups => Some(vec![gid.as_raw()]),
             _ => None,
         };
-        Ok(Identity {
-            uid: user.map(|user| user.uid.as_raw()),
-            gid: gid.map(Gid::as_raw),
-            groups,
-        })
+        Ok(Identity { uid: user.map(|user| user.uid.as_raw()), gid: gid.map(Gid::as_raw), groups })
     }
 }
 
@@ -66,11 +62,9 @@ fn groups_of(user: &User, gid: Gid) -> Result<Vec<u32>, String> {
     let name = CString::new(user.name.as_bytes()).unwrap_or_default();
     match getgrouplist(&name, gid) {
         Ok(groups) => Ok(groups.into_iter().map(Gid::as_raw).collect()),
-        Err(errno) => Err(format!(
-            "Cannot look up the groups of '{}' - {}",
-            user.name,
-            errno.desc()
-        )),
+        Err(errno) => {
+            Err(format!("Cannot look up the groups of '{}' - {}", user.name, errno.desc()))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use papa_protocol::frame::Time;
 
 pub(crate) use identity::Identity;
 pub(crate) use output::ReaderId;
-pub(crate) use process::{Next, Process, Sent};
+pub(crate) use process::{Process, Sent};
 pub(crate) use recover::Replayed;
 pub(crate) use spec::Spec;
 pub(crate) use table::Processes;
@@ -23,8 +23,6 @@ pub(crate) use waker::Waker;
 
 /// The time by the system's clock.
 pub(crate) fn now() -> Time {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX))
 }

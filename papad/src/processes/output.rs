@@ -137,12 +137,7 @@ impl Output {
         let Some(pipe) = self.pipes.get(stream) else {
             return Filled::Nothing;
         };
-        let in_flight = self
-            .readers
-            .iter()
-            .map(|reader| reader.sent)
-            .max()
-            .unwrap_or_default();
+        let in_flight = self.readers.iter().map(|reader| reader.sent).max().unwrap_or_default();
         let filled = match &mut self.ring {
             Some(ring) if self.keeps => {
                 ring.fill(pipe, stream, now, in_flight).or_else(|error| {
@@ -191,12 +186,7 @@ impl Output {
         let (ring, reader) = (self.ring.as_ref()?, self.reader(id)?);
         let (stream, time, start, length) = ring.chunks_from(reader.sent).next()?;
         let length = length.min(budget);
-        (length > 0).then_some(Piece {
-            stream,
-            time,
-            start,
-            length,
-        })
+        (length > 0).then_some(Piece { stream, time, start, length })
     }
 
     /// Appends the bytes of a piece to what is sent to the reader.
@@ -253,9 +243,7 @@ impl Output {
     fn release(&mut self) -> io::Result<()> {
         let places = self.readers.iter().map(|reader| reader.acknowledged);
         let position = places.min().unwrap_or(self.acknowledged_by_any);
-        self.ring
-            .as_mut()
-            .map_or(Ok(()), |ring| ring.acknowledge(position))
+        self.ring.as_mut().map_or(Ok(()), |ring| ring.acknowledge(position))
     }
 
     /// Whether nobody needs the process's end any more.
@@ -272,9 +260,7 @@ fn throw_away(pipe: BorrowedFd) -> io::Result<Filled> {
     }
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
     NULL.with(|null| {
-        let null = null
-            .as_ref()
-            .map_err(|error| io::Error::from(error.kind()))?;
+        let null = null.as_ref().map_err(|error| io::Error::from(error.kind()))?;
         match splice(pipe, None, null, None, DISCARDED, flags) {
             Ok(0) => Ok(Filled::End),
             Ok(moved) => Ok(Filled::Bytes(moved as u64)),

@@ -88,28 +88,13 @@ impl Process {
         life: Life,
     ) -> Process {
         let output = Output::new(Pipes::default(), None);
-        let state = State {
-            life,
-            output,
-            closed: None,
-            removed: false,
-        };
-        Process {
-            id,
-            name,
-            spec,
-            started,
-            pid: AtomicI32::new(pid),
-            state: Mutex::new(state),
-        }
+        let state = State { life, output, closed: None, removed: false };
+        Process { id, name, spec, started, pid: AtomicI32::new(pid), state: Mutex::new(state) }
     }
 
     /// One that is off the list while its descendants write to its pipes.
     pub(crate) fn draining(id: u64, output: Output) -> Process {
-        let exit = Exit {
-            code: 0,
-            time: Time(0),
-        };
+        let exit = Exit { code: 0, time: Time(0) };
         let life = Life::Exited(exit);
         let process = Process::recovered(id, Vec::new(), Spec::default(), Time(0), 0, life);
         process.set_output(output);
@@ -134,11 +119,7 @@ impl Process {
     pub(crate) fn line(&self) -> Vec<u8> {
         let is_running = !matches!(self.life(), Life::Exited(_));
         let running = if is_running { "True" } else { "False" };
-        let mut fields = format!(
-            " pid={} running={running} started={}",
-            self.pid(),
-            self.started
-        );
+        let mut fields = format!(" pid={} running={running} started={}", self.pid(), self.started);
         // Writing to a String cannot fail.
         if let Some(uid) = self.spec.uid {
             let _ = write!(fields, " uid={uid}");
@@ -149,13 +130,7 @@ impl Process {
         if self.spec.shell {
             fields.push_str(" shell=True");
         }
-        [
-            &self.name[..],
-            fields.as_bytes(),
-            b" args=",
-            &self.spec.args.join(&b' '),
-        ]
-        .concat()
+        [&self.name[..], fields.as_bytes(), b" args=", &self.spec.args.join(&b' ')].concat()
     }
 
     /// The records that make this process anew, for a compacted journal.
@@ -175,18 +150,12 @@ impl Process {
     }
 
     pub(crate) fn made_record(&self) -> Record {
-        let record = Record::new("process")
-            .number(self.id)
-            .number(self.started.0)
-            .word(&self.name);
+        let record = Record::new("process").number(self.id).number(self.started.0).word(&self.name);
         self.spec.write(record)
     }
 
     pub(crate) fn exited_record(&self, exit: Exit) -> Record {
-        Record::new("exited")
-            .number(self.id)
-            .number(exit.code)
-            .number(exit.time.0)
+        Record::new("exited").number(self.id).number(exit.code).number(exit.time.0)
     }
 
     /// A record that says no more of the process than this.
@@ -243,16 +212,18 @@ impl Process {
         }
     }
 
-    /// Takes what a pipe has. At the pipe's end the pipe is handed out, to be forgotten.
-    pub(crate) fn capture(&self, stream: Stream, now: Time) -> Option<(OwnedFd, Next)> {
+    /// Takes what a pipe has. One that is known to be empty has ended.
+    pub(crate) fn capture(&self, stream: Stream, is_empty: bool, now: Time) -> Filled {
+        if is_empty { Filled::End } else { self.lock().output.capture(stream, now) }
+    }
+
+    /// Hands out a pipe that has ended, to be forgotten.
+    pub(crate) fn take_pipe(&self, stream: Stream) -> Option<OwnedFd> {
         let mut state = self.lock();
-        match state.output.capture(stream, now) {
-            Filled::Bytes(_) | Filled::Nothing => None,
-            Filled::End => {
-                let pipe = state.output.take_pipe(stream)?;
-                Some((pipe, state.next()))
-            }
-        }
+        let pipe = state.output.take_pipe(stream);
+        // The end of the last pipe is what the end of the process may have waited for.
+        state.next();
+        pipe
     }
 
     /// Bytes of output that were pushed out unread.
@@ -297,11 +268,7 @@ impl Process {
             frame::closed(batch, &self.name, time, exit.code);
             return Ok(Sent::End);
         }
-        Ok(if sent > 0 {
-            Sent::Output(sent)
-        } else {
-            Sent::Nothing
-        })
+        Ok(if sent > 0 { Sent::Output(sent) } else { Sent::Nothing })
     }
 
     /// The reader took all that it was sent.

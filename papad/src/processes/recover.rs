@@ -43,14 +43,7 @@ impl Replayed {
             b"process" => {
                 let (started, name) = (Time(fields.number()?), fields.word()?);
                 let spec = Spec::read(fields)?;
-                let entry = Entry {
-                    name,
-                    started,
-                    spec,
-                    pid: None,
-                    exit: None,
-                    removed: false,
-                };
+                let entry = Entry { name, started, spec, pid: None, exit: None, removed: false };
                 self.processes.insert(id, entry);
             }
             b"started" => self.processes.get_mut(&id)?.pid = Some(fields.number()?),
@@ -58,10 +51,7 @@ impl Replayed {
                 self.processes.remove(&id);
             }
             b"exited" => {
-                let exit = Exit {
-                    code: fields.number()?,
-                    time: Time(fields.number()?),
-                };
+                let exit = Exit { code: fields.number()?, time: Time(fields.number()?) };
                 // A child that failed before exec is recorded as failed first.
                 if let Some(entry) = self.processes.get_mut(&id) {
                     entry.exit = Some(exit);
@@ -87,20 +77,10 @@ impl Processes {
             let Some(pid) = entry.pid else {
                 // The child was never made, or was killed before it had done anything.
                 log::debug!("server", "process {id} was not started");
-                let _ = self
-                    .journal
-                    .change()
-                    .append(Record::new("failed").number(id));
+                let _ = self.journal.change().append(Record::new("failed").number(id));
                 continue;
             };
-            let Entry {
-                name,
-                started,
-                spec,
-                exit,
-                removed,
-                ..
-            } = entry;
+            let Entry { name, started, spec, exit, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
             process.set_output(recover_output(id, held));
@@ -123,9 +103,7 @@ impl Processes {
         for process in &processes {
             // The pid of one that ended may be another's by now; the younger one has it.
             table.by_pid.insert(process.pid(), Arc::clone(process));
-            table
-                .by_name
-                .insert(process.name.clone(), Arc::clone(process));
+            table.by_name.insert(process.name.clone(), Arc::clone(process));
         }
         drop(table);
         for process in &processes {
@@ -137,11 +115,7 @@ impl Processes {
 
     fn watch_again(&self, process: &Arc<Process>) {
         if let Err(error) = self.capture.watch(process) {
-            log::error!(
-                "server",
-                "the output of process {} is not read: {error}",
-                process.id
-            );
+            log::error!("server", "the output of process {} is not read: {error}", process.id);
         }
     }
 }
@@ -159,8 +133,5 @@ fn recover_output(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Output {
 }
 
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
-    Pipes {
-        out: held.remove(&Held::Out(id)),
-        err: held.remove(&Held::Err(id)),
-    }
+    Pipes { out: held.remove(&Held::Out(id)), err: held.remove(&Held::Err(id)) }
 }

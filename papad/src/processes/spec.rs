@@ -106,13 +106,11 @@ impl Spec {
                 b"shell" => spec.shell = true,
                 b"env" => {
                     let at = value.iter().position(|&byte| byte == b'=')?;
-                    spec.env
-                        .insert(value[..at].to_vec(), value[at + 1..].to_vec());
+                    spec.env.insert(value[..at].to_vec(), value[at + 1..].to_vec());
                 }
                 _ => {
                     if let Some(resource) = key.strip_prefix(b"rlimit.") {
-                        spec.rlimits
-                            .insert(Resource::parse(resource)?, parse_number(&value)?);
+                        spec.rlimits.insert(Resource::parse(resource)?, parse_number(&value)?);
                     }
                 }
             }

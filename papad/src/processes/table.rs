@@ -57,14 +57,7 @@ impl Processes {
     ) -> io::Result<Processes> {
         let capture = Capture::new()?;
         let (table, settled) = (Mutex::default(), Condvar::new());
-        Ok(Processes {
-            journal,
-            link,
-            capture,
-            defaults,
-            table,
-            settled,
-        })
+        Ok(Processes { journal, link, capture, defaults, table, settled })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
@@ -87,19 +80,14 @@ impl Processes {
             let mut table = self.lock();
             while let Some(existing) = table.by_name.get(name) {
                 if existing.life() == Life::Starting {
-                    table = self
-                        .settled
-                        .wait(table)
-                        .unwrap_or_else(PoisonError::into_inner);
+                    table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
                 } else if existing.spec == spec {
                     return Ok(Arc::clone(existing));
                 } else {
                     let name = papa_protocol::text::shown(name);
                     let line = existing.line();
                     let line = String::from_utf8_lossy(&line);
-                    return Err(format!(
-                        "Process for {name} has already been created - {line}"
-                    ));
+                    return Err(format!("Process for {name} has already been created - {line}"));
                 }
             }
             table.last_id += 1;
@@ -126,11 +114,7 @@ impl Processes {
         self.settled.notify_all();
         started?;
         if let Err(error) = self.capture.watch(&process) {
-            log::error!(
-                "server",
-                "the output of {} is not read: {error}",
-                shown(&process)
-            );
+            log::error!("server", "the output of {} is not read: {error}", shown(&process));
         }
         Ok(process)
     }
@@ -145,11 +129,7 @@ impl Processes {
     ) -> Result<(), String> {
         let cannot = |error: io::Error| format!("Cannot prepare the process - {error}");
         let referred = sockets.refer(&process.name, &process.spec.args)?;
-        let null = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/null")
-            .map_err(cannot)?;
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         let child_ends = self.prepare_output(process).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;
         sys::kill_point("journaled");
@@ -162,19 +142,13 @@ impl Processes {
             }
         };
         let stdio = (0..).zip([null.as_fd(), out, err]);
-        let sockets = referred
-            .sockets
-            .iter()
-            .map(|(number, fd)| (*number, fd.as_fd()));
+        let sockets = referred.sockets.iter().map(|(number, fd)| (*number, fd.as_fd()));
         let program = Program {
             id: process.id,
             spec: &process.spec,
             args: referred.args,
             identity,
-            descriptors: stdio
-                .chain(sockets)
-                .map(|(number, fd)| Passed { fd, number })
-                .collect(),
+            descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
         };
         program.start(&self.defaults, change, &process.pid)
     }
@@ -184,11 +158,7 @@ impl Processes {
         // If this is not written, the process is found to have ended by its pid.
         let _ = change.append(process.record("failed"));
         let id = process.id;
-        self.tell_keeper(&ToKeeper::Drop(vec![
-            Held::Ring(id),
-            Held::Out(id),
-            Held::Err(id),
-        ]));
+        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]));
         process.set_output(Output::new(Pipes::default(), None));
     }
 
@@ -196,32 +166,27 @@ impl Processes {
     /// ends.
     fn prepare_output(&self, process: &Process) -> io::Result<Pipes> {
         let (spec, id) = (&process.spec, process.id);
-        let pipe = |wanted: bool| wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose();
-        let split = |ends: Option<(OwnedFd, OwnedFd)>| ends.unzip();
-        let (out, childs_out) = split(pipe(spec.keeps_stdout())?);
-        let (err, childs_err) = split(pipe(spec.keeps_stderr())?);
+        let pipe = |wanted: bool| -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+            let ends = wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose()?;
+            Ok(ends.map(|(reader, writer)| (sys::keep(reader), writer)).unzip())
+        };
+        let (out, childs_out) = pipe(spec.keeps_stdout())?;
+        let (err, childs_err) = pipe(spec.keeps_stderr())?;
         let pipes = Pipes { out, err };
-        let ring = (!pipes.all_ended())
-            .then(|| Ring::create(spec.bufsize))
-            .transpose()?;
+        let ring = (!pipes.all_ended()).then(|| Ring::create(spec.bufsize)).transpose()?;
         let fds = [
             (Held::Ring(id), ring.as_ref().map(Ring::as_file)),
             (Held::Out(id), pipes.get(Stream::Out)),
             (Held::Err(id), pipes.get(Stream::Err)),
         ];
-        let fds: Vec<(Held, BorrowedFd)> = fds
-            .into_iter()
-            .filter_map(|(name, fd)| Some((name, fd?)))
-            .collect();
+        let fds: Vec<(Held, BorrowedFd)> =
+            fds.into_iter().filter_map(|(name, fd)| Some((name, fd?))).collect();
         if !fds.is_empty() {
             self.link.hold(&fds)?;
         }
         sys::kill_point("held");
         process.set_output(Output::new(pipes, ring));
-        Ok(Pipes {
-            out: childs_out,
-            err: childs_err,
-        })
+        Ok(Pipes { out: childs_out, err: childs_err })
     }
 
     /// A child of the keeper has ended. Returns once that is recorded, if it is one of ours.
@@ -237,11 +202,7 @@ impl Processes {
             let exit = Exit { code, time: now() };
             let change = self.journal.change();
             if let Err(error) = change.append(process.exited_record(exit)) {
-                log::error!(
-                    "server",
-                    "the end of {} is not recorded: {error}",
-                    shown(&process)
-                );
+                log::error!("server", "the end of {} is not recorded: {error}", shown(&process));
                 return;
             }
             sys::kill_point("exit-journaled");
@@ -266,6 +227,39 @@ impl Processes {
         }
     }
 
+    /// Takes a process off the list: nobody needs it any more.
+    fn retire(&self, process: &Arc<Process>) {
+        let change = self.journal.change();
+        let mut table = self.lock();
+        // Several sessions may find out at the same time that it is over.
+        if table.by_name.get(&process.name).is_none_or(|listed| listed.id != process.id) {
+            return;
+        }
+        if let Err(error) = change.append(process.record("gone")) {
+            log::error!("server", "{} stays listed: {error}", shown(process));
+            return;
+        }
+        table.by_name.remove(&process.name);
+        if table.by_pid.get(&process.pid()).is_some_and(|listed| listed.id == process.id) {
+            table.by_pid.remove(&process.pid());
+        }
+        if !process.with_pipes(Pipes::all_ended) {
+            table.draining.push(process.id);
+        }
+        drop(table);
+        drop(change);
+        let lost = process.lost();
+        if lost > 0 {
+            log::info!(
+                "server",
+                "{}: {lost} bytes of output were pushed out unread",
+                shown(process)
+            );
+        }
+        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
+        process.remove();
+    }
+
     /// The processes that the patterns name, in the order of their names. Digits name a process
     /// by its pid if none has them for a name.
     ///
@@ -285,11 +279,7 @@ impl Processes {
                     );
                 }
                 Pattern::Exact(name) => {
-                    let by_pid = || {
-                        table
-                            .by_pid
-                            .get(&crate::journal::parse_number::<i32>(name)?)
-                    };
+                    let by_pid = || table.by_pid.get(&crate::journal::parse_number::<i32>(name)?);
                     match table.by_name.get(name).or_else(by_pid) {
                         Some(process) => found.add(&mut std::iter::once(process)),
                         None => found.missing = found.missing.or(Some(name.to_vec())),
@@ -338,55 +328,17 @@ impl Processes {
 }
 
 impl Events for Processes {
-    fn pipe_ended(&self, process: &Process, stream: Stream) {
-        let name = match stream {
+    fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]) {
+        let name = |(process, stream): &(Arc<Process>, Stream)| match stream {
             Stream::Out => Held::Out(process.id),
             Stream::Err => Held::Err(process.id),
         };
-        self.tell_keeper(&ToKeeper::Drop(vec![name]));
-        if process.with_pipes(Pipes::all_ended) {
-            self.lock().draining.retain(|&id| id != process.id);
-        }
-    }
-
-    fn retire(&self, process: &Arc<Process>) {
-        let change = self.journal.change();
+        self.tell_keeper(&ToKeeper::Drop(pipes.iter().map(name).collect()));
         let mut table = self.lock();
-        // Several sessions may find out at the same time that it is over.
-        if table
-            .by_name
-            .get(&process.name)
-            .is_none_or(|listed| listed.id != process.id)
-        {
-            return;
+        if !table.draining.is_empty() {
+            let done = |id| pipes.iter().any(|(p, _)| p.id == id && p.with_pipes(Pipes::all_ended));
+            table.draining.retain(|&id| !done(id));
         }
-        if let Err(error) = change.append(process.record("gone")) {
-            log::error!("server", "{} stays listed: {error}", shown(process));
-            return;
-        }
-        table.by_name.remove(&process.name);
-        if table
-            .by_pid
-            .get(&process.pid())
-            .is_some_and(|listed| listed.id == process.id)
-        {
-            table.by_pid.remove(&process.pid());
-        }
-        if !process.with_pipes(Pipes::all_ended) {
-            table.draining.push(process.id);
-        }
-        drop(table);
-        drop(change);
-        let lost = process.lost();
-        if lost > 0 {
-            log::info!(
-                "server",
-                "{}: {lost} bytes of output were pushed out unread",
-                shown(process)
-            );
-        }
-        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
-        process.remove();
     }
 }
 
@@ -401,8 +353,7 @@ pub(crate) struct Found {
 impl Found {
     fn add(&mut self, processes: &mut dyn Iterator<Item = &Arc<Process>>) {
         let listed = processes.filter(|process| process.life() != Life::Starting);
-        self.processes
-            .extend(listed.map(|p| (p.name.clone(), Arc::clone(p))));
+        self.processes.extend(listed.map(|p| (p.name.clone(), Arc::clone(p))));
     }
 
     pub(crate) fn into_processes(self) -> impl Iterator<Item = Arc<Process>> {

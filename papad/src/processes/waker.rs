@@ -15,10 +15,7 @@ pub(crate) struct Waker {
 impl Waker {
     pub(crate) fn new() -> io::Result<Waker> {
         let fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        Ok(Waker {
-            fd,
-            is_awake: AtomicBool::new(false),
-        })
+        Ok(Waker { fd, is_awake: AtomicBool::new(false) })
     }
 
     pub(crate) fn wake(&self) {

@@ -64,11 +64,7 @@ impl Layout {
         let capacity = bufsize.next_multiple_of(PAGE) + max_chunk;
         let slots = (capacity / DATA_PER_SLOT).clamp(FEWEST_SLOTS, MOST_SLOTS);
         let slots = slots.next_multiple_of(PAGE / SLOT);
-        Layout {
-            slots,
-            capacity,
-            max_chunk,
-        }
+        Layout { slots, capacity, max_chunk }
     }
 
     fn slot(self, number: u64) -> u64 {
@@ -114,10 +110,8 @@ pub(super) struct RingFile {
 impl RingFile {
     pub(super) fn create(bufsize: u64) -> io::Result<RingFile> {
         let layout = Layout::new(bufsize);
-        let ring = RingFile {
-            file: sys::memfd(c"papad-ring")?,
-            layout,
-        };
+        let file = sys::keep(sys::memfd(c"papad-ring")?.into());
+        let ring = RingFile { file: file.into(), layout };
         ring.file.set_len(layout.data() + layout.capacity)?;
         ring.write_words(IDENTITY, &[MAGIC, FORMAT, bufsize])?;
         sys::set_offset(&ring.file, layout.data())?;
@@ -126,10 +120,7 @@ impl RingFile {
 
     /// Opens a file that `create` made, and tells its ring's size.
     pub(super) fn open(file: File) -> io::Result<(RingFile, u64)> {
-        let mut ring = RingFile {
-            file,
-            layout: Layout::new(0),
-        };
+        let mut ring = RingFile { file, layout: Layout::new(0) };
         let [magic, format, bufsize] = ring.read_words(IDENTITY)?;
         if magic != MAGIC || format != FORMAT {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "not a ring"));
@@ -149,20 +140,12 @@ impl RingFile {
     }
 
     pub(super) fn write_acknowledged(&self, to: Acknowledged) -> io::Result<()> {
-        self.write_words(
-            ACKNOWLEDGED,
-            &[to.first, to.first_number, to.first_start, to.lost],
-        )
+        self.write_words(ACKNOWLEDGED, &[to.first, to.first_number, to.first_start, to.lost])
     }
 
     pub(super) fn acknowledged(&self) -> io::Result<Acknowledged> {
         let [first, first_number, first_start, lost] = self.read_words(ACKNOWLEDGED)?;
-        Ok(Acknowledged {
-            first,
-            first_number,
-            first_start,
-            lost,
-        })
+        Ok(Acknowledged { first, first_number, first_start, lost })
     }
 
     /// Notes that all chunks before `number` are in the index.
@@ -221,10 +204,7 @@ impl RingFile {
         let at = start % capacity;
         let until_wrap = length.min(capacity - at);
         let data = self.layout.data();
-        [
-            (data + at, until_wrap as usize),
-            (data, (length - until_wrap) as usize),
-        ]
+        [(data + at, until_wrap as usize), (data, (length - until_wrap) as usize)]
     }
 
     pub(super) fn read_data(&self, start: u64, length: u64, out: &mut Vec<u8>) -> io::Result<()> {
@@ -258,10 +238,7 @@ impl RingFile {
             self.write_words(scratch + at as u64 * SLOT, &chunk.map_or([0, 0], encode))?;
         }
         self.file.write_all_at(bytes, scratch + PAGE)?;
-        self.write_words(
-            MERGE,
-            &[merge.number, merge.count, merge.start, merge.length],
-        )
+        self.write_words(MERGE, &[merge.number, merge.count, merge.start, merge.length])
     }
 
     /// Does the merge that was planned, if any. Doing part of it twice comes to the same.
@@ -275,11 +252,8 @@ impl RingFile {
         self.file.read_exact_at(&mut bytes, scratch + PAGE)?;
         self.write_data(start, &bytes)?;
         for at in 0..count {
-            let words: [u64; 2] = if at < 2 {
-                self.read_words(scratch + at * SLOT)?
-            } else {
-                [0, 0]
-            };
+            let words: [u64; 2] =
+                if at < 2 { self.read_words(scratch + at * SLOT)? } else { [0, 0] };
             self.write_words(self.layout.slot(number + at), &words)?;
         }
         self.write_checkpoint(number)?;
@@ -323,14 +297,6 @@ fn encode(chunk: Chunk) -> [u64; 2] {
 }
 
 fn decode(start: u64, time: u64) -> Chunk {
-    let stream = if start & ERR == 0 {
-        Stream::Out
-    } else {
-        Stream::Err
-    };
-    Chunk {
-        start: start & !ERR,
-        stream,
-        time: Time(time),
-    }
+    let stream = if start & ERR == 0 { Stream::Out } else { Stream::Err };
+    Chunk { start: start & !ERR, stream, time: Time(time) }
 }

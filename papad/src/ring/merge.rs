@@ -34,22 +34,13 @@ impl Ring {
         }
         let time_of = |stream| {
             let mut merged = self.chunks.range(from..);
-            merged
-                .find(|chunk| chunk.stream == stream)
-                .map(|chunk| chunk.time)
+            merged.find(|chunk| chunk.stream == stream).map(|chunk| chunk.time)
         };
         let [(stream, mut bytes), (other, others)] = streams;
-        let first = time_of(stream).map(|time| Chunk {
-            start,
-            stream,
-            time,
-        });
+        let first = time_of(stream).map(|time| Chunk { start, stream, time });
         let start_of_other = start + bytes.len() as u64;
-        let second = time_of(other).map(|time| Chunk {
-            start: start_of_other,
-            stream: other,
-            time,
-        });
+        let second =
+            time_of(other).map(|time| Chunk { start: start_of_other, stream: other, time });
         bytes.extend(others);
 
         let merge = Merge {

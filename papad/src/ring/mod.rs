@@ -105,16 +105,7 @@ impl Ring {
         let last_start = chunks.back().map_or(first, |chunk| chunk.start);
         let end = file.end(last_start)?;
         let sealed = false;
-        let mut ring = Ring {
-            file,
-            bufsize,
-            first_number,
-            chunks,
-            first,
-            end,
-            lost,
-            sealed,
-        };
+        let mut ring = Ring { file, bufsize, first_number, chunks, first, end, lost, sealed };
         ring.lose_before(ring.chunks.front().map_or(first, |chunk| chunk.start));
         ring.forget_before(first);
         ring.push_out();
@@ -190,11 +181,7 @@ impl Ring {
             let next = self.chunks.get(1).map_or(self.end, |chunk| chunk.start);
             self.lose_before(next);
         }
-        let chunk = Chunk {
-            start: self.end,
-            stream,
-            time: now,
-        };
+        let chunk = Chunk { start: self.end, stream, time: now };
         let number = self.first_number + self.chunks.len() as u64;
         self.file.write_chunk(number, chunk)?;
         if (number + 1).is_multiple_of(CHECKPOINT) {
@@ -215,10 +202,7 @@ impl Ring {
             return;
         }
         let later = self.chunks.partition_point(|chunk| chunk.start <= wanted);
-        let start = self
-            .chunks
-            .get(later.wrapping_sub(1))
-            .map_or(0, |chunk| chunk.start);
+        let start = self.chunks.get(later.wrapping_sub(1)).map_or(0, |chunk| chunk.start);
         let first = match self.chunks.get(later) {
             Some(next) if next.start - start <= WHOLE && wanted > start => next.start,
             _ => wanted,
@@ -233,11 +217,7 @@ impl Ring {
 
     fn forget_before(&mut self, first: u64) {
         self.first = self.first.max(first);
-        while self
-            .chunks
-            .get(1)
-            .is_some_and(|next| next.start <= self.first)
-        {
+        while self.chunks.get(1).is_some_and(|next| next.start <= self.first) {
             self.chunks.pop_front();
             self.first_number += 1;
         }
@@ -257,19 +237,9 @@ impl Ring {
             return Ok(());
         }
         self.forget_before(position);
-        let Ring {
-            first,
-            first_number,
-            lost,
-            ..
-        } = *self;
+        let Ring { first, first_number, lost, .. } = *self;
         let first_start = self.chunks.front().map_or(first, |chunk| chunk.start);
-        self.file.write_acknowledged(Acknowledged {
-            first,
-            first_number,
-            first_start,
-            lost,
-        })?;
+        self.file.write_acknowledged(Acknowledged { first, first_number, first_start, lost })?;
         if self.first == self.end {
             self.file.give_back_pages()?;
         }
@@ -282,24 +252,12 @@ impl Ring {
         position: u64,
     ) -> impl Iterator<Item = (Stream, Time, u64, u64)> {
         let position = position.max(self.first);
-        let from = self
-            .chunks
-            .partition_point(|chunk| chunk.start <= position)
-            .saturating_sub(1);
-        let ends = self
-            .chunks
-            .iter()
-            .skip(from + 1)
-            .map(|next| next.start)
-            .chain([self.end]);
-        self.chunks
-            .iter()
-            .skip(from)
-            .zip(ends)
-            .filter_map(move |(chunk, end)| {
-                let start = chunk.start.max(position);
-                (start < end).then_some((chunk.stream, chunk.time, start, end - start))
-            })
+        let from = self.chunks.partition_point(|chunk| chunk.start <= position).saturating_sub(1);
+        let ends = self.chunks.iter().skip(from + 1).map(|next| next.start).chain([self.end]);
+        self.chunks.iter().skip(from).zip(ends).filter_map(move |(chunk, end)| {
+            let start = chunk.start.max(position);
+            (start < end).then_some((chunk.stream, chunk.time, start, end - start))
+        })
     }
 
     /// Appends kept bytes to `out`.

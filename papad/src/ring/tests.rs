@@ -27,40 +27,22 @@ impl Rig {
             let (reader, writer) = pipe2(OFlag::O_CLOEXEC).unwrap();
             (reader, File::from(writer))
         };
-        Rig {
-            ring,
-            held,
-            out: pipe(),
-            err: pipe(),
-            clock: 1,
-            written: Vec::new(),
-        }
+        Rig { ring, held, out: pipe(), err: pipe(), clock: 1, written: Vec::new() }
     }
 
     /// Writes so many bytes to a stream, and has the ring take them.
     fn write(&mut self, stream: Stream, length: usize) {
-        let bytes: Vec<u8> = (0..length)
-            .map(|at| (self.written.len() + at) as u8)
-            .collect();
-        let (reader, writer) = if stream == Stream::Out {
-            &mut self.out
-        } else {
-            &mut self.err
-        };
+        let bytes: Vec<u8> = (0..length).map(|at| (self.written.len() + at) as u8).collect();
+        let (reader, writer) = if stream == Stream::Out { &mut self.out } else { &mut self.err };
         writer.write_all(&bytes).unwrap();
         let mut left = length as u64;
         while left > 0 {
-            match self
-                .ring
-                .fill(reader.as_fd(), stream, Time(self.clock), 0)
-                .unwrap()
-            {
+            match self.ring.fill(reader.as_fd(), stream, Time(self.clock), 0).unwrap() {
                 Filled::Bytes(moved) => left -= moved,
                 other => panic!("{other:?} with {left} bytes left"),
             }
         }
-        self.written
-            .extend(bytes.into_iter().map(|byte| (stream, byte)));
+        self.written.extend(bytes.into_iter().map(|byte| (stream, byte)));
     }
 
     /// What a killed server leaves is what the keeper holds.
@@ -79,11 +61,7 @@ impl Rig {
     }
 
     fn of(stream: Stream, bytes: &[(Stream, u8)]) -> Vec<u8> {
-        bytes
-            .iter()
-            .filter(|(of, _)| *of == stream)
-            .map(|(_, byte)| *byte)
-            .collect()
+        bytes.iter().filter(|(of, _)| *of == stream).map(|(_, byte)| *byte).collect()
     }
 
     fn resident_bytes(&self) -> u64 {
@@ -162,12 +140,7 @@ proptest! {
 #[test]
 fn writes_within_a_millisecond_share_a_chunk_unless_it_was_seen() {
     let mut rig = Rig::new(1000);
-    let lengths = |rig: &Rig| {
-        rig.ring
-            .chunks_from(0)
-            .map(|(_, _, _, n)| n)
-            .collect::<Vec<_>>()
-    };
+    let lengths = |rig: &Rig| rig.ring.chunks_from(0).map(|(_, _, _, n)| n).collect::<Vec<_>>();
     rig.write(Stream::Out, 1);
     rig.write(Stream::Out, 2);
     assert_eq!(lengths(&rig), [3]);
@@ -181,11 +154,7 @@ fn writes_within_a_millisecond_share_a_chunk_unless_it_was_seen() {
     assert_eq!(lengths(&rig), [3, 4, 5, 6]);
     rig.clock -= MERGE_WITHIN;
     rig.write(Stream::Err, 7);
-    assert_eq!(
-        lengths(&rig),
-        [3, 4, 5, 6, 7],
-        "a clock set back begins a new chunk"
-    );
+    assert_eq!(lengths(&rig), [3, 4, 5, 6, 7], "a clock set back begins a new chunk");
 }
 
 #[test]
@@ -226,38 +195,18 @@ fn a_merge_that_was_planned_is_done_by_the_next_server() {
             rig.write(Stream::Err, 5);
         }
         let streams = [Stream::Out, Stream::Err].map(|stream| Rig::of(stream, &rig.written));
-        let chunk = |start, stream| {
-            Some(Chunk {
-                start,
-                stream,
-                time: Time(9),
-            })
-        };
-        let merge = file::Merge {
-            number: 0,
-            count: 20,
-            start: 0,
-            length: 80,
-        };
+        let chunk = |start, stream| Some(Chunk { start, stream, time: Time(9) });
+        let merge = file::Merge { number: 0, count: 20, start: 0, length: 80 };
         let to = [chunk(0, Stream::Out), chunk(30, Stream::Err)];
-        rig.ring
-            .file
-            .plan_merge(merge, to, &streams.concat())
-            .unwrap();
+        rig.ring.file.plan_merge(merge, to, &streams.concat()).unwrap();
         // As far as a kill may let it come, and then over again.
         for _ in 0..cut_at {
             rig.ring.file.finish_merge().unwrap();
-            rig.ring
-                .file
-                .plan_merge(merge, to, &streams.concat())
-                .unwrap();
+            rig.ring.file.plan_merge(merge, to, &streams.concat()).unwrap();
         }
         rig.crash();
         let kept = rig.kept();
-        assert_eq!(
-            [Stream::Out, Stream::Err].map(|stream| Rig::of(stream, &kept)),
-            streams
-        );
+        assert_eq!([Stream::Out, Stream::Err].map(|stream| Rig::of(stream, &kept)), streams);
         assert_eq!(rig.ring.chunks_from(0).count(), 2);
     }
 }
@@ -270,19 +219,10 @@ fn what_a_reader_was_sent_is_not_rearranged() {
         writer.write_all(&[1]).unwrap();
         rig.clock += MERGE_WITHIN;
         // A reader has been sent everything, every time.
-        rig.ring
-            .fill(reader.as_fd(), Stream::Out, Time(rig.clock), at)
-            .unwrap();
+        rig.ring.fill(reader.as_fd(), Stream::Out, Time(rig.clock), at).unwrap();
     }
-    assert!(
-        rig.ring.lost() > 0,
-        "with nothing to merge, the oldest goes"
-    );
-    let starts: Vec<u64> = rig
-        .ring
-        .chunks_from(0)
-        .map(|(_, _, start, _)| start)
-        .collect();
+    assert!(rig.ring.lost() > 0, "with nothing to merge, the oldest goes");
+    let starts: Vec<u64> = rig.ring.chunks_from(0).map(|(_, _, start, _)| start).collect();
     assert_eq!(starts, (rig.ring.first()..3_000).collect::<Vec<_>>());
 }
 
@@ -306,11 +246,7 @@ fn memory_is_given_back_when_everything_is_acknowledged() {
 #[test]
 fn an_empty_pipe_and_an_ended_one_are_told_apart() {
     let mut rig = Rig::new(100);
-    let fill = |rig: &mut Rig| {
-        rig.ring
-            .fill(rig.out.0.as_fd(), Stream::Out, Time(1), 0)
-            .unwrap()
-    };
+    let fill = |rig: &mut Rig| rig.ring.fill(rig.out.0.as_fd(), Stream::Out, Time(1), 0).unwrap();
     assert_eq!(fill(&mut rig), Filled::Nothing);
     rig.out.1 = File::open("/dev/null").unwrap();
     assert_eq!(fill(&mut rig), Filled::End);

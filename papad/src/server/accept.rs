@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::peer::{self, Refused};
 use super::{Server, named, session};
-use crate::{listen, log};
+use crate::{listen, log, sys};
 
 /// Bytes of stack for a session. Name look-ups need most of it; untouched pages cost nothing.
 const SESSION_STACK: usize = 256 * 1024;
@@ -44,20 +44,20 @@ impl Listener {
                 let local: SocketAddr = connection.local_addr()?;
                 connection.set_nodelay(true)?;
                 let checked = peer::check_tcp(peer, local, allowed);
-                Ok((
-                    File::from(OwnedFd::from(connection)),
-                    peer.to_string(),
-                    checked,
-                ))
+                Ok((stream(connection), peer.to_string(), checked))
             }
             Listener::Unix(listener) => {
                 let (connection, _) = listener.accept()?;
                 let checked = peer::check_unix(&connection, allowed);
                 let name = "a Unix connection".to_owned();
-                Ok((File::from(OwnedFd::from(connection)), name, checked))
+                Ok((stream(connection), name, checked))
             }
         }
     }
+}
+
+fn stream(connection: impl Into<OwnedFd>) -> File {
+    sys::keep(connection.into()).into()
 }
 
 impl AsFd for Listener {
@@ -74,26 +74,17 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
     for socket in &sockets {
         log::debug!("server", "accepting on {}", listen::name(socket));
     }
-    let listeners = sockets
-        .into_iter()
-        .map(Listener::new)
-        .collect::<io::Result<Vec<_>>>()?;
+    let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
     let mut spare = Spare::new();
     loop {
-        let mut fds: Vec<PollFd> = listeners
-            .iter()
-            .map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN))
-            .collect();
+        let mut fds: Vec<PollFd> =
+            listeners.iter().map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN)).collect();
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result?,
         };
         let is_ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-        for (listener, _) in listeners
-            .iter()
-            .zip(is_ready)
-            .filter(|(_, is_ready)| *is_ready)
-        {
+        for (listener, _) in listeners.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready) {
             match listener.accept(server) {
                 Ok((connection, peer, Ok(()))) => begin(server, connection, peer),
                 Ok((_, peer, Err(refused))) => {
@@ -137,10 +128,7 @@ fn begin(server: &Arc<Server>, connection: File, peer: String) {
     let Some(admission) = server.admit() else {
         let most = server.options.max_sessions;
         log::warn!("server", "turned {peer} away: there are {most} sessions");
-        return refuse(
-            &connection,
-            &format!("papad serves at most {most} sessions"),
-        );
+        return refuse(&connection, &format!("papad serves at most {most} sessions"));
     };
     log::debug!("server", "session from {peer}");
     let own = Arc::clone(server);

@@ -55,19 +55,10 @@ fn reply(outcome: Outcome<Vec<u8>>) -> Reply {
 fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
     let lines: Vec<Vec<u8>> = match noun {
         Noun::Value => server.values.lines(names),
-        Noun::Socket => server
-            .sockets
-            .find(names)
-            .0
-            .iter()
-            .map(|socket| socket.line())
-            .collect(),
+        Noun::Socket => server.sockets.find(names).0.iter().map(|socket| socket.line()).collect(),
         Noun::Process => {
             let found = server.processes.find(names);
-            found
-                .into_processes()
-                .map(|process| process.line())
-                .collect()
+            found.into_processes().map(|process| process.line()).collect()
         }
     };
     lines.join(&b'\n')
@@ -79,17 +70,11 @@ fn make_socket(server: &Server, request: MakeSocket) -> Outcome<Vec<u8>> {
 }
 
 fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {
-    let MakeProcess {
-        name,
-        options,
-        command,
-    } = request;
+    let MakeProcess { name, options, command } = request;
     let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
     let watch = options.watch;
     let spec = Spec::new(options, command, &identity, server.options.bufsize);
-    let process = server
-        .processes
-        .make(&name, spec, &identity, &server.sockets)?;
+    let process = server.processes.make(&name, spec, &identity, &server.sockets)?;
     let line = process.line();
     if !watch {
         return Ok(Reply::Text(line));
@@ -137,10 +122,7 @@ fn watch(server: &Arc<Server>, names: &Patterns) -> Outcome<Reply> {
     }
     let count = processes.len();
     let watch = Watch::new(Arc::clone(server), processes).map_err(|error| error.to_string())?;
-    Ok(Reply::Watch(
-        format!("Watching {count}\n").into_bytes(),
-        watch,
-    ))
+    Ok(Reply::Watch(format!("Watching {count}\n").into_bytes(), watch))
 }
 
 fn set(server: &Server, name: Vec<u8>, value: Option<Vec<u8>>) -> Outcome<Vec<u8>> {

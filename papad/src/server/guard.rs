@@ -16,9 +16,7 @@ pub(super) fn is_tls(first_bytes: &[u8]) -> bool {
 /// Whether a session's first line is an HTTP request (RFC 9112, section 3): it ends in a version,
 /// or it has a method in capitals and a target.
 pub(super) fn is_http(first_line: &[u8]) -> bool {
-    let mut words = first_line
-        .split(|&byte| byte == b' ')
-        .filter(|word| !word.is_empty());
+    let mut words = first_line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
     let method = words.next().unwrap_or_default();
     let target = words.next().unwrap_or_default();
     let last = words.next_back().unwrap_or(target);

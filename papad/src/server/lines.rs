@@ -54,13 +54,7 @@ pub(super) struct Lines {
 
 impl Lines {
     pub(super) fn new(connection: File) -> Lines {
-        Lines {
-            connection,
-            buffer: Vec::new(),
-            start: 0,
-            searched: 0,
-            telnet: Telnet::Text,
-        }
+        Lines { connection, buffer: Vec::new(), start: 0, searched: 0, telnet: Telnet::Text }
     }
 
     pub(super) fn connection(&self) -> &File {
@@ -169,11 +163,7 @@ mod tests {
     fn telnet_negotiation_is_passed_over_wherever_packets_end() {
         let sent = b"\xff\xfd\x03l \xff\xfb\x18p\xff\xfa\x18\x00xterm\xff\xff\xff\xf0\xff\xf1\n";
         for at in 0..sent.len() {
-            assert_eq!(
-                text_of(&[&sent[..at], &sent[at..]]),
-                b"l p\n",
-                "split at {at}"
-            );
+            assert_eq!(text_of(&[&sent[..at], &sent[at..]]), b"l p\n", "split at {at}");
         }
     }
 

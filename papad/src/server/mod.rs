@@ -76,7 +76,9 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
     let mut held = HashMap::new();
     loop {
         match link.hear_keeper()? {
-            Some(ToServer::Held(fds)) => held.extend(fds),
+            Some(ToServer::Held(fds)) => {
+                held.extend(fds.into_iter().map(|(name, fd)| (name, sys::keep(fd))));
+            }
             Some(ToServer::Start(start)) => return Ok((start, held)),
             Some(ToServer::Exited(..) | ToServer::Leave) => {}
             None => return Err(io::Error::other("the keeper is gone")),
@@ -136,9 +138,7 @@ impl Server {
         let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
-            server
-                .link
-                .tell_keeper(&ToKeeper::Drop(held.into_keys().collect()))?;
+            server.link.tell_keeper(&ToKeeper::Drop(held.into_keys().collect()))?;
         }
         if start.starts > 1 {
             log::info!("server", "recovered, as server {}", start.starts);
@@ -205,9 +205,7 @@ impl Server {
         self.exit_if_idle.store(false, Ordering::SeqCst);
         let most = self.options.max_sessions;
         let more = |count| (count < most).then_some(count + 1);
-        self.sessions
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
-            .ok()?;
+        self.sessions.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
         Some(Admission(Arc::clone(self)))
     }
 }
@@ -229,9 +227,7 @@ impl Drop for Admission {
 }
 
 fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<OwnedFd> {
-    (0..)
-        .map_while(|number| held.remove(&Held::Control(number)))
-        .collect()
+    (0..).map_while(|number| held.remove(&Held::Control(number))).collect()
 }
 
 /// A thread whose name ps and top show.

@@ -48,10 +48,7 @@ pub(super) fn run(server: &Arc<Server>, connection: File, peer: &str) -> Ended {
             drop(write_out(&lines, &mut out));
         }
         Ended::NotPapa => {
-            log::warn!(
-                "server",
-                "hung up on {peer}: it speaks HTTP or TLS, as a web page would"
-            );
+            log::warn!("server", "hung up on {peer}: it speaks HTTP or TLS, as a web page would");
         }
         Ended::ByClient | Ended::Failed(_) => {}
     }

@@ -44,18 +44,10 @@ impl Watch {
         let waker = Arc::new(Waker::new()?);
         let watched = processes.into_iter().filter_map(|process| {
             let reader = process.attach(Arc::clone(&waker))?;
-            Some(Watched {
-                process,
-                reader,
-                ends: false,
-            })
+            Some(Watched { process, reader, ends: false })
         });
         let watched = watched.collect();
-        Ok(Watch {
-            server,
-            waker,
-            watched,
-        })
+        Ok(Watch { server, waker, watched })
     }
 
     /// Watches until the client stops, or nothing is left, and says which.
@@ -141,11 +133,7 @@ impl Watch {
     /// Waits for output, for a line, or for the client's leaving.
     fn wait(&self, lines: &mut Lines) -> Result<(), Ended> {
         // A line that is there already is for the next batch: more are not read meanwhile.
-        let wanted = if lines.peek().is_none() {
-            PollFlags::POLLIN
-        } else {
-            PollFlags::empty()
-        };
+        let wanted = if lines.peek().is_none() { PollFlags::POLLIN } else { PollFlags::empty() };
         let mut fds = [
             PollFd::new(self.waker.as_fd(), PollFlags::POLLIN),
             PollFd::new(lines.as_fd(), wanted | HUNG_UP),
@@ -158,11 +146,7 @@ impl Watch {
         if of_client.contains(PollFlags::POLLIN) {
             return more(lines);
         }
-        if of_client.is_empty() {
-            Ok(())
-        } else {
-            Err(Ended::ByClient)
-        }
+        if of_client.is_empty() { Ok(()) } else { Err(Ended::ByClient) }
     }
 }
 

@@ -35,13 +35,7 @@ pub(super) fn default_host(family: Family, has_interface: bool) -> IpAddr {
 
 /// The address that options name; `None` for a path. May wait for a name service.
 pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, String> {
-    let SocketAddress::Host {
-        host,
-        port,
-        interface,
-        ..
-    } = &options.address
-    else {
+    let SocketAddress::Host { host, port, interface, .. } = &options.address else {
         return Ok(None);
     };
     let Some(host) = host else {
@@ -53,12 +47,7 @@ pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, Str
     let found = (name, *port).to_socket_addrs();
     let mut found = found.map_err(|error| format!("Bad host - {error}: {shown}"))?;
     let address = found.find(|address| address.is_ipv6() == (options.family == Family::Inet6));
-    let none = || {
-        format!(
-            "Bad host - it has no {} address: {shown}",
-            options.family.as_str()
-        )
-    };
+    let none = || format!("Bad host - it has no {} address: {shown}", options.family.as_str());
     address.map(Some).ok_or_else(none)
 }
 
@@ -69,14 +58,7 @@ pub(super) fn make(
     address: Option<SocketAddr>,
 ) -> Result<OwnedFd, String> {
     match (&options.address, address) {
-        (
-            SocketAddress::Host {
-                interface,
-                reuseport,
-                ..
-            },
-            Some(address),
-        ) => {
+        (SocketAddress::Host { interface, reuseport, .. }, Some(address)) => {
             let socket = bind_inet(options, address, interface.as_deref(), *reuseport);
             let prepared = socket.and_then(|socket| {
                 if *reuseport {
@@ -116,9 +98,7 @@ pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
     if let Some(v4) = address.as_sockaddr_in() {
         return Some(SocketAddr::from((v4.ip(), v4.port())));
     }
-    address
-        .as_sockaddr_in6()
-        .map(|v6| SocketAddr::from((v6.ip(), v6.port())))
+    address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port())))
 }
 
 /// Removes the file of a Unix socket. Anything else that is there by now stays.

@@ -74,11 +74,7 @@ impl Replayed {
 
 impl Sockets {
     pub(crate) fn new(journal: Arc<Journal>, link: Arc<Link>) -> Sockets {
-        Sockets {
-            journal,
-            link,
-            table: Mutex::default(),
-        }
+        Sockets { journal, link, table: Mutex::default() }
     }
 
     /// Puts everything back as it was. What belongs to sockets is taken out of `held`.
@@ -88,13 +84,7 @@ impl Sockets {
         for (id, (name, number, options)) in replayed.sockets {
             match held.remove(&Held::Socket(id)) {
                 Some(fd) => {
-                    let socket = Socket {
-                        id,
-                        name: name.clone(),
-                        options,
-                        number,
-                        fd,
-                    };
+                    let socket = Socket { id, name: name.clone(), options, number, fd };
                     table.by_name.insert(name, Arc::new(socket));
                 }
                 None => log::error!("server", "socket {} is lost", shown(&name)),
@@ -123,24 +113,15 @@ impl Sockets {
             return Ok(existing);
         }
         table.check_path(&options)?;
-        let fd = bind::make(&options, address)?;
+        let fd = sys::keep(bind::make(&options, address)?);
         let options = with_port(options, &fd);
         table.last_id += 1;
         let number = table.free_number();
-        let socket = Socket {
-            id: table.last_id,
-            name: name.to_vec(),
-            options,
-            number,
-            fd,
-        };
-        let kept = self
-            .link
-            .hold(&[(Held::Socket(socket.id), socket.fd.as_fd())])
-            .and_then(|()| {
-                sys::kill_point("socket-held");
-                change.append(socket.record())
-            });
+        let socket = Socket { id: table.last_id, name: name.to_vec(), options, number, fd };
+        let kept = self.link.hold(&[(Held::Socket(socket.id), socket.fd.as_fd())]).and_then(|()| {
+            sys::kill_point("socket-held");
+            change.append(socket.record())
+        });
         if let Err(error) = kept {
             socket.unlink();
             return Err(format!("The socket cannot be kept - {error}"));
@@ -178,11 +159,7 @@ impl Sockets {
     pub(crate) fn remove(&self, socket: &Socket) -> io::Result<()> {
         let change = self.journal.change();
         let mut table = self.lock();
-        if table
-            .by_name
-            .get(&socket.name)
-            .is_none_or(|listed| listed.id != socket.id)
-        {
+        if table.by_name.get(&socket.name).is_none_or(|listed| listed.id != socket.id) {
             return Ok(());
         }
         change.append(Record::new("unsocket").number(socket.id))?;
@@ -190,9 +167,7 @@ impl Sockets {
         socket.unlink();
         drop(table);
         // Fails only if the keeper is gone, which ends the server elsewhere.
-        let _ = self
-            .link
-            .tell_keeper(&ToKeeper::Drop(vec![Held::Socket(socket.id)]));
+        let _ = self.link.tell_keeper(&ToKeeper::Drop(vec![Held::Socket(socket.id)]));
         Ok(())
     }
 
@@ -203,10 +178,7 @@ impl Sockets {
 
     /// Removes the files of all Unix sockets: papad ends.
     pub(crate) fn unlink_all(&self) {
-        self.lock()
-            .by_name
-            .values()
-            .for_each(|socket| socket.unlink());
+        self.lock().by_name.values().for_each(|socket| socket.unlink());
     }
 
     /// Writes the records of everything here.
@@ -217,10 +189,7 @@ impl Sockets {
         let table = self.lock();
         // First of all, so that the last number is not used again, even if its socket is gone.
         write(Record::new("unsocket").number(table.last_id))?;
-        table
-            .by_name
-            .values()
-            .try_for_each(|socket| write(socket.record()))
+        table.by_name.values().try_for_each(|socket| write(socket.record()))
     }
 
     fn get(&self, name: &[u8]) -> Option<Arc<Socket>> {
@@ -239,10 +208,7 @@ impl Table {
             Some(existing) => {
                 let line = existing.line();
                 let line = String::from_utf8_lossy(&line);
-                Err(format!(
-                    "Socket for {} has already been created - {line}",
-                    shown(name)
-                ))
+                Err(format!("Socket for {} has already been created - {line}", shown(name)))
             }
             None => Ok(None),
         }
@@ -254,19 +220,14 @@ impl Table {
         };
         let mut sockets = self.by_name.values();
         if sockets.any(|socket| socket.path() == Some(path)) {
-            return Err(format!(
-                "Socket for {} has already been created",
-                shown(path)
-            ));
+            return Err(format!("Socket for {} has already been created", shown(path)));
         }
         Ok(())
     }
 
     fn free_number(&self) -> RawFd {
         let is_taken = |number| self.by_name.values().any(|socket| socket.number == number);
-        (FIRST_NUMBER..RawFd::MAX)
-            .find(|&number| !is_taken(number))
-            .unwrap_or(RawFd::MAX)
+        (FIRST_NUMBER..RawFd::MAX).find(|&number| !is_taken(number)).unwrap_or(RawFd::MAX)
     }
 }
 
@@ -285,23 +246,13 @@ impl Socket {
     }
 
     fn record(&self) -> Record {
-        let record = Record::new("socket")
-            .number(self.id)
-            .number(self.number)
-            .word(&self.name);
-        self.pairs(false)
-            .into_iter()
-            .fold(record, |record, (key, value)| record.pair(key, value))
+        let record = Record::new("socket").number(self.id).number(self.number).word(&self.name);
+        self.pairs(false).into_iter().fold(record, |record, (key, value)| record.pair(key, value))
     }
 
     /// The parameters as they are asked for; with `defaults`, the host that stands in for none.
     fn pairs(&self, defaults: bool) -> Vec<(&'static str, Vec<u8>)> {
-        let SocketOptions {
-            family,
-            socket_type,
-            backlog,
-            address,
-        } = &self.options;
+        let SocketOptions { family, socket_type, backlog, address } = &self.options;
         let mut pairs = vec![
             ("family", family.as_str().into()),
             ("type", socket_type.as_str().into()),
@@ -312,12 +263,7 @@ impl Socket {
                 pairs.push(("path", path.clone()));
                 pairs.extend(umask.map(|umask| ("umask", umask.to_string().into())));
             }
-            SocketAddress::Host {
-                host,
-                port,
-                interface,
-                reuseport,
-            } => {
+            SocketAddress::Host { host, port, interface, reuseport } => {
                 let default = || {
                     let host = bind::default_host(*family, interface.is_some());
                     defaults.then(|| host.to_string().into())
@@ -336,17 +282,9 @@ impl Socket {
     fn is_same(&self, options: &SocketOptions) -> bool {
         let mut wanted = options.clone();
         if let (
+            SocketAddress::Host { port, reuseport, host, interface },
             SocketAddress::Host {
-                port,
-                reuseport,
-                host,
-                interface,
-            },
-            SocketAddress::Host {
-                port: own_port,
-                reuseport: own_reuseport,
-                host: own_host,
-                ..
+                port: own_port, reuseport: own_reuseport, host: own_host, ..
             },
         ) = (&mut wanted.address, &self.options.address)
         {
@@ -371,13 +309,7 @@ impl Socket {
     }
 
     fn is_shared_port(&self) -> bool {
-        matches!(
-            self.options.address,
-            SocketAddress::Host {
-                reuseport: true,
-                ..
-            }
-        )
+        matches!(self.options.address, SocketAddress::Host { reuseport: true, .. })
     }
 
     fn path(&self) -> Option<&Vec<u8>> {

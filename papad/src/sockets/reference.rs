@@ -41,10 +41,7 @@ impl Sockets {
     /// # Errors
     /// One sentence: a reference is not whole, or names no socket.
     pub(crate) fn refer(&self, process: &[u8], args: &[Vec<u8>]) -> Result<Referred, String> {
-        let mut referred = Referred {
-            args: Vec::with_capacity(args.len()),
-            sockets: Vec::new(),
-        };
+        let mut referred = Referred { args: Vec::with_capacity(args.len()), sockets: Vec::new() };
         for arg in args {
             let mut replaced = Vec::with_capacity(arg.len());
             let mut rest = &arg[..];
@@ -75,21 +72,17 @@ impl Sockets {
         sockets: &mut Vec<(RawFd, Given)>,
     ) -> Result<String, String> {
         let dot = memchr::memrchr(b'.', reference);
-        let (name, field) = dot.map_or((reference, &b""[..]), |at| {
-            (&reference[..at], &reference[at + 1..])
-        });
+        let (name, field) =
+            dot.map_or((reference, &b""[..]), |at| (&reference[..at], &reference[at + 1..]));
         if !matches!(field, b"port" | b"fileno") {
             return Err(
-                "You forgot to specify either \".port\" or \".fileno\" after the name".into(),
+                "You forgot to specify either \".port\" or \".fileno\" after the name".into()
             );
         }
-        let socket = self
-            .get(name)
-            .ok_or_else(|| format!("Socket {} not found", shown(name)))?;
+        let socket = self.get(name).ok_or_else(|| format!("Socket {} not found", shown(name)))?;
         if field == b"port" {
-            let port = socket
-                .port()
-                .ok_or_else(|| format!("Socket {} has no port", shown(name)))?;
+            let port =
+                socket.port().ok_or_else(|| format!("Socket {} has no port", shown(name)))?;
             return Ok(port.to_string());
         }
         let number = socket.number;

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use papa_protocol::options::Resource;
 
 /// Bytes of stack for a child until it calls exec.
-const STACK: usize = 64 * 1024;
+const STACK: usize = 32 * 1024;
 
 /// What a child exits with when it could not call exec, as a shell does.
 const NOT_RUN: i32 = 127;
@@ -91,21 +91,11 @@ struct Shared<'a> {
 /// anything, for other threads to see.
 pub(crate) fn start_child<'a>(plan: &'a mut Plan<'a>, pid: &AtomicI32) -> Result<(), NotStarted> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
-        strings
-            .iter()
-            .map(|string| string.as_ptr())
-            .chain([ptr::null()])
-            .collect()
+        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
     let (argv, envp) = (pointers(&plan.args), pointers(&plan.env));
     let kill_server = super::kill_point::armed_for_child();
-    let mut shared = Shared {
-        plan,
-        argv,
-        envp,
-        failure: None,
-        kill_server,
-    };
+    let mut shared = Shared { plan, argv, envp, failure: None, kill_server };
     clone(&mut shared, pid).map_err(NotStarted::Clone)?;
     match shared.failure {
         None => Ok(()),
@@ -116,30 +106,23 @@ pub(crate) fn start_child<'a>(plan: &'a mut Plan<'a>, pid: &AtomicI32) -> Result
 fn clone(shared: &mut Shared, pid: &AtomicI32) -> io::Result<()> {
     let mut stack = vec![0_u128; STACK / size_of::<u128>()];
     let stack_top = stack.as_mut_ptr_range().end;
+    // Descriptors are shared until the child takes on those it needs: copying and closing all
+    // that papad holds would make every child slower than the last.
     let flags = libc::CLONE_VM
+        | libc::CLONE_FILES
         | libc::CLONE_VFORK
         | libc::CLONE_PARENT
         | libc::CLONE_PARENT_SETTID
         | libc::SIGCHLD;
     // A handler must not run in the child, where it would change the server's memory.
     let mut before = SigSet::empty();
-    pthread_sigmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::all()),
-        Some(&mut before),
-    )?;
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     // SAFETY: the stack's end is 16-byte aligned. CLONE_VFORK suspends this thread until the child
     // has called exec or ended, so the stack, `shared` and `pid` outlive the child's use of them
     // and this thread touches none of them meanwhile. All signals are blocked. The child does only
     // what `run` does.
     let result = unsafe {
-        libc::clone(
-            start,
-            stack_top.cast(),
-            flags,
-            ptr::from_mut(shared).cast(),
-            pid.as_ptr(),
-        )
+        libc::clone(start, stack_top.cast(), flags, ptr::from_mut(shared).cast(), pid.as_ptr())
     };
     let result = Errno::result(result);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
@@ -156,12 +139,7 @@ extern "C" fn start(shared: *mut c_void) -> i32 {
         // The parent will know by `failure`; the record is for its successor if it is killed now.
         let _ = call(
             libc::SYS_write,
-            [
-                shared.plan.journal.as_raw_fd() as usize,
-                failed.as_ptr() as usize,
-                failed.len(),
-                0,
-            ],
+            [shared.plan.journal.as_raw_fd() as usize, failed.as_ptr() as usize, failed.len(), 0],
         );
     }
     // SAFETY: _exit runs no handlers and touches no memory that is shared with the parent.
@@ -192,17 +170,17 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
         default_disposition(signal).map_err(at(Step::Signals))?;
     }
     let none = 0_u64;
-    let set_mask = [
-        libc::SIG_SETMASK as usize,
-        ptr::from_ref(&none) as usize,
-        0,
-        size_of::<u64>(),
-    ];
+    let set_mask = [libc::SIG_SETMASK as usize, ptr::from_ref(&none) as usize, 0, size_of::<u64>()];
     call(libc::SYS_rt_sigprocmask, set_mask).map_err(at(Step::Signals))?;
     call(libc::SYS_umask, [plan.umask as usize, 0, 0, 0]).map_err(at(Step::Directory))?;
     if let Some(folder) = &plan.folder {
         call(libc::SYS_chdir, [folder.as_ptr() as usize, 0, 0, 0]).map_err(at(Step::Directory))?;
     }
+    // From here on the child has descriptors of its own: the low ones, and no copy of the rest.
+    let last = plan.descriptors.iter().map(|(source, _)| source.as_raw_fd()).max();
+    let rest = last.unwrap_or_default().max(plan.journal.as_raw_fd()) as usize + 1;
+    let args = [rest, u32::MAX as usize, libc::CLOSE_RANGE_UNSHARE as usize, 0];
+    call(libc::SYS_close_range, args).map_err(at(Step::Descriptors))?;
     for (source, target) in &plan.descriptors {
         let args = [source.as_raw_fd() as usize, *target as usize, 0, 0];
         // A source is never its own target, so close-on-exec is always off afterwards.
@@ -250,39 +228,20 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
         pid /= 10;
     }
     let journal = plan.journal.as_raw_fd() as usize;
-    let written = call(
-        libc::SYS_write,
-        [journal, bytes.as_ptr() as usize, bytes.len(), 0],
-    )?;
-    if written == bytes.len() {
-        Ok(())
-    } else {
-        Err(Errno::ENOSPC)
-    }
+    let written = call(libc::SYS_write, [journal, bytes.as_ptr() as usize, bytes.len(), 0])?;
+    if written == bytes.len() { Ok(()) } else { Err(Errno::ENOSPC) }
 }
 
 fn default_disposition(signal: i32) -> Result<(), Errno> {
     // struct kernel_sigaction: all zeros is SIG_DFL, no flags, an empty mask.
     let default = [0_u64; 4];
-    let args = [
-        signal as usize,
-        ptr::from_ref(&default) as usize,
-        0,
-        size_of::<u64>(),
-    ];
+    let args = [signal as usize, ptr::from_ref(&default) as usize, 0, size_of::<u64>()];
     call(libc::SYS_rt_sigaction, args).map(drop)
 }
 
 fn set_limit(resource: libc::__rlimit_resource_t, (soft, hard): (u64, u64)) -> Result<(), Errno> {
-    let limit = libc::rlimit64 {
-        rlim_cur: soft,
-        rlim_max: hard,
-    };
-    call(
-        libc::SYS_prlimit64,
-        [0, resource as usize, ptr::from_ref(&limit) as usize, 0],
-    )
-    .map(drop)
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    call(libc::SYS_prlimit64, [0, resource as usize, ptr::from_ref(&limit) as usize, 0]).map(drop)
 }
 
 fn raw_resource(resource: Resource) -> libc::__rlimit_resource_t {

@@ -30,6 +30,17 @@ pub(crate) fn give_back_pages(file: impl AsFd, offset: u64, length: u64) -> io::
     Ok(())
 }
 
+/// Numbers from here on are for descriptors that papad keeps. Those below are for what a child
+/// needs while it is made: it takes on the low numbers alone, so its cost does not grow with what
+/// papad holds.
+pub(crate) const KEPT: RawFd = 1024;
+
+/// Gives a descriptor that papad keeps a number among those that children do not take on.
+pub(crate) fn keep(fd: OwnedFd) -> OwnedFd {
+    // Where so high a number is not allowed, children are slower to make, and that is all.
+    duplicate_above(&fd, KEPT).unwrap_or(fd)
+}
+
 /// A duplicate whose number is `least` or higher.
 pub(crate) fn duplicate_above(fd: impl AsFd, least: RawFd) -> io::Result<OwnedFd> {
     let number = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(least))?;

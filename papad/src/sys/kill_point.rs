@@ -28,10 +28,7 @@ fn is_armed(name: &str) -> bool {
 /// and between its record and exec.
 #[cfg(feature = "kill-points")]
 pub(super) fn armed_for_child() -> (bool, bool) {
-    SERVER.store(
-        std::process::id() as i32,
-        std::sync::atomic::Ordering::Relaxed,
-    );
+    SERVER.store(std::process::id() as i32, std::sync::atomic::Ordering::Relaxed);
     (is_armed("cloned"), is_armed("recorded"))
 }
 

@@ -37,24 +37,13 @@ fn wait(kind: libc::idtype_t, pid: Pid, flags: i32) -> io::Result<Option<Ended>>
     if pid == 0 {
         return Ok(None);
     }
-    let code = if info.si_code == libc::CLD_EXITED {
-        status
-    } else {
-        -status
-    };
-    Ok(Some(Ended {
-        pid: Pid::from_raw(pid),
-        code,
-    }))
+    let code = if info.si_code == libc::CLD_EXITED { status } else { -status };
+    Ok(Some(Ended { pid: Pid::from_raw(pid), code }))
 }
 
 /// Any child that has ended, left unreaped (`WNOWAIT`): its pid cannot be used again meanwhile.
 pub(crate) fn look_at_ended() -> io::Result<Option<Ended>> {
-    wait(
-        libc::P_ALL,
-        Pid::from_raw(0),
-        libc::WEXITED | libc::WNOHANG | libc::WNOWAIT,
-    )
+    wait(libc::P_ALL, Pid::from_raw(0), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
 }
 
 /// Reaps this child if it has ended.
@@ -71,11 +60,7 @@ pub(crate) fn reap_at_end(pid: Pid) -> io::Result<Option<Ended>> {
 pub(crate) fn ignore(signal: i32) -> io::Result<()> {
     // SAFETY: SIG_IGN runs no code of ours, so no handler can meet broken state.
     let before = unsafe { libc::signal(signal, libc::SIG_IGN) };
-    if before == libc::SIG_ERR {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// The signals that this process ignores, by its own choice or inherited: exec(3) would pass

@@ -29,12 +29,7 @@ const INODE: usize = 68;
 pub(crate) fn tcp_peer_owner(peer: SocketAddr, local: SocketAddr) -> io::Result<(u32, u32)> {
     let netlink = open()?;
     let request = request(peer, local);
-    sendto(
-        netlink.as_raw_fd(),
-        &request,
-        &NetlinkAddr::new(0, 0),
-        MsgFlags::empty(),
-    )?;
+    sendto(netlink.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
     let mut reply = [0; 1024];
     let length = recv(netlink.as_raw_fd(), &mut reply, MsgFlags::empty())?;
     parse(&reply[..length])
@@ -51,11 +46,7 @@ fn open() -> io::Result<OwnedFd> {
 }
 
 fn request(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
-    let family = if peer.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
     bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
@@ -86,18 +77,13 @@ fn address(ip: IpAddr) -> [u8; 16] {
 fn parse(reply: &[u8]) -> io::Result<(u32, u32)> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "a short answer from sock_diag");
     let word = |at: usize| {
-        let bytes = reply
-            .get(at..at + 4)
-            .and_then(|bytes| bytes.try_into().ok());
+        let bytes = reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_ne_bytes).ok_or_else(short)
     };
     match word(4)? as u16 {
         NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(HEADER)? as i32))),
         SOCK_DIAG_BY_FAMILY => Ok((word(HEADER + UID)?, word(HEADER + INODE)?)),
-        _ => Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "an unknown answer from sock_diag",
-        )),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an unknown answer from sock_diag")),
     }
 }
 
