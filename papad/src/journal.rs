@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -145,18 +146,21 @@ pub(crate) struct Journal {
 
 struct Current {
     file: File,
+    /// Bytes in the file, but for the few that children write.
+    size: AtomicU64,
     size_when_compacted: u64,
 }
 
 impl Journal {
     /// A new, empty journal.
     pub(crate) fn create() -> io::Result<Journal> {
-        Ok(Journal::recover(new_file()?))
+        Journal::recover(new_file()?)
     }
 
     /// The journal that an earlier server wrote.
-    pub(crate) fn recover(file: File) -> Journal {
-        Journal { current: RwLock::new(Current { file, size_when_compacted: 0 }) }
+    pub(crate) fn recover(file: File) -> io::Result<Journal> {
+        let size = AtomicU64::new(file.metadata()?.len());
+        Ok(Journal { current: RwLock::new(Current { file, size, size_when_compacted: 0 }) })
     }
 
     /// Begins a change: what is appended and what is true in memory are in step again when this
@@ -174,11 +178,12 @@ impl Journal {
         write_records: impl FnOnce(&mut dyn FnMut(Record) -> io::Result<()>) -> io::Result<()>,
         hold: impl FnOnce(&File) -> io::Result<()>,
     ) -> io::Result<()> {
-        let is_long = |current: &Current| -> io::Result<bool> {
+        let is_long = {
+            let current = &self.change().current;
             let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
-            Ok(current.file.metadata()?.len() > most)
+            current.size.load(Ordering::Relaxed) > most
         };
-        if !is_long(&self.change().current)? {
+        if !is_long {
             return Ok(());
         }
         let Ok(mut current) = self.current.try_write() else {
@@ -192,8 +197,8 @@ impl Journal {
         sys::kill_point("compaction-written");
         hold(&file)?;
         sys::kill_point("compaction-held");
-        let size_when_compacted = file.metadata()?.len();
-        *current = Current { file, size_when_compacted };
+        let size = file.metadata()?.len();
+        *current = Current { file, size: AtomicU64::new(size), size_when_compacted: size };
         Ok(())
     }
 }
@@ -206,7 +211,9 @@ pub(crate) struct Change<'a> {
 impl Change<'_> {
     /// Writes a record. When this returns, a killed server will be recovered with it.
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
-        (&self.current.file).write_all(&record.into_bytes())
+        let bytes = record.into_bytes();
+        self.current.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        (&self.current.file).write_all(&bytes)
     }
 }
 

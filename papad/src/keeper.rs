@@ -220,11 +220,19 @@ impl Keeper {
                 if let Some(ready) = self.ready.take() {
                     launch::announce_ready(ready)?;
                 }
-                log::info!("keeper", "ready");
+                log::info!("keeper", "ready{}", self.hint());
             }
             ToKeeper::Leave => self.leaving = true,
         }
         Ok(())
+    }
+
+    /// What to try next, for a person who has just started papad.
+    fn hint(&self) -> String {
+        match (self.start.starts, self.held.get(&Held::Control(0)).and_then(listen::port)) {
+            (1, Some(port)) => format!("; try: telnet localhost {port}, then type help"),
+            _ => String::new(),
+        }
     }
 
     fn start_server(&mut self) -> io::Result<Server> {

@@ -60,6 +60,11 @@ pub(crate) fn name(socket: &OwnedFd) -> String {
     }
 }
 
+/// The TCP port of a socket that has one.
+pub(crate) fn port(socket: &OwnedFd) -> Option<u16> {
+    tcp_address(socket).map(|address| address.port())
+}
+
 fn tcp_address(socket: &OwnedFd) -> Option<SocketAddr> {
     TcpListener::from(socket.try_clone().ok()?).local_addr().ok()
 }

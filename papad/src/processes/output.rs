@@ -8,16 +8,16 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::fcntl::{SpliceFFlags, splice};
+use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
 use papa_protocol::frame::{Stream, Time};
 
 use super::waker::Waker;
 use crate::log;
-use crate::ring::{Filled, Ring};
+use crate::ring::{Filled, MAX_CHUNK, Ring};
 
-/// Bytes that are thrown away at once: what a pipe holds.
-const DISCARDED: usize = 64 * 1024;
+/// What a pipe holds unless it is made larger (`pipe(7)`).
+const PIPE: u64 = 64 * 1024;
 
 /// Names one reader of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +152,9 @@ impl Output {
             log::error!("server", "a pipe cannot be read: {error}");
             Filled::End
         });
+        if filled == Filled::Bytes(PIPE) {
+            make_larger(pipe);
+        }
         if self.keeps && matches!(filled, Filled::Bytes(_)) {
             self.newest = now;
             self.wake_readers();
@@ -252,6 +255,12 @@ impl Output {
     }
 }
 
+/// Lets a process that fills its pipe write further ahead: it and papad take turns less often.
+fn make_larger(pipe: BorrowedFd) {
+    // A user's share of pipe memory may be spent; the pipe then stays as it is.
+    let _ = fcntl(pipe, FcntlArg::F_SETPIPE_SZ(MAX_CHUNK as i32));
+}
+
 /// Reads and forgets.
 fn throw_away(pipe: BorrowedFd) -> io::Result<Filled> {
     thread_local! {
@@ -261,7 +270,7 @@ fn throw_away(pipe: BorrowedFd) -> io::Result<Filled> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
     NULL.with(|null| {
         let null = null.as_ref().map_err(|error| io::Error::from(error.kind()))?;
-        match splice(pipe, None, null, None, DISCARDED, flags) {
+        match splice(pipe, None, null, None, PIPE as usize, flags) {
             Ok(0) => Ok(Filled::End),
             Ok(moved) => Ok(Filled::Bytes(moved as u64)),
             Err(Errno::EAGAIN | Errno::EINTR) => Ok(Filled::Nothing),

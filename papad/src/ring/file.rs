@@ -60,7 +60,7 @@ pub(super) struct Layout {
 impl Layout {
     fn new(bufsize: u64) -> Layout {
         // Room for one splice beyond what is kept, so that no kept byte is ever written over.
-        let max_chunk = bufsize.next_multiple_of(PAGE).clamp(PAGE, MAX_CHUNK);
+        let max_chunk = (bufsize / 8).next_multiple_of(PAGE).clamp(PAGE, MAX_CHUNK);
         let capacity = bufsize.next_multiple_of(PAGE) + max_chunk;
         let slots = (capacity / DATA_PER_SLOT).clamp(FEWEST_SLOTS, MOST_SLOTS);
         let slots = slots.next_multiple_of(PAGE / SLOT);

@@ -26,8 +26,8 @@ use papa_protocol::frame::{Stream, Time};
 use crate::sys;
 use file::{Acknowledged, RingFile};
 
-/// The longest chunk, in bytes: what a pipe holds.
-const MAX_CHUNK: u64 = 64 * 1024;
+/// The longest chunk, in bytes: what the pipe of a busy process holds.
+pub(crate) const MAX_CHUNK: u64 = 256 * 1024;
 
 /// Writes of one stream within this many nanoseconds share a chunk.
 const MERGE_WITHIN: u64 = 1_000_000;

@@ -108,7 +108,7 @@ impl Server {
                 if skipped > 0 {
                     log::warn!("server", "{skipped} records of the journal cannot be read");
                 }
-                Journal::recover(file)
+                Journal::recover(file)?
             }
             None => Journal::create()?,
         };
