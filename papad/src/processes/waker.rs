@@ -27,12 +27,11 @@ impl Waker {
 
     /// Makes the next wake count. To be called before looking for what is new.
     pub(crate) fn rearm(&self) {
-        if self.is_awake.load(Ordering::SeqCst) {
-            // Emptied before the flag falls: a wake in between finds the flag set, and what it
-            // stands for is looked for after this.
-            let _ = self.fd.read();
-            self.is_awake.store(false, Ordering::SeqCst);
-        }
+        // Emptied before the flag falls: a wake in between finds the flag set, and what it stands
+        // for is looked for after this. One that has set the flag and not written yet makes the
+        // descriptor readable once more than needed.
+        let _ = self.fd.read();
+        self.is_awake.store(false, Ordering::SeqCst);
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Uid;
 
-use crate::sys;
+use crate::sys::{self, TcpPeer};
 
 /// Why a peer is not let in.
 pub(super) enum Refused {
@@ -53,10 +53,10 @@ pub(super) fn check_tcp(
     local: SocketAddr,
     allowed: &[Uid],
 ) -> Result<(), Refused> {
-    match sys::tcp_peer_owner(peer, local) {
+    match sys::tcp_peer(peer, local) {
         // A closed socket reads as root's.
-        Ok((_, 0)) => Err(Refused::Gone),
-        Ok((uid, _)) => check(Uid::from_raw(uid), allowed),
+        Ok(TcpPeer { inode: 0, .. }) => Err(Refused::Gone),
+        Ok(TcpPeer { uid, .. }) => check(Uid::from_raw(uid), allowed),
         Err(error) => Err(Refused::Unknown(error)),
     }
 }

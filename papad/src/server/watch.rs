@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,14 +14,20 @@ use papa_protocol::frame::END_OF_BATCH;
 use super::Server;
 use super::lines::{Lines, Received};
 use super::session::{Ended, write_out};
-use crate::log;
 use crate::processes::{Process, ReaderId, Sent, Waker};
+use crate::{log, sys};
 
 /// Bytes of output after which a batch is sent.
 const BATCH: u64 = 1024 * 1024;
 
 /// The client sends no more (`poll(2)`).
 const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+
+/// How long a client may take to read that it is watching before its first batch is sent.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long to wait before looking again whether it was read.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// Processes being watched. Those that are left when this is dropped keep what was not
 /// acknowledged.
@@ -50,12 +58,14 @@ impl Watch {
         Ok(Watch { server, waker, watched })
     }
 
-    /// Watches until the client stops, or nothing is left, and says which.
+    /// Says that it is watching, watches until the client stops or nothing is left, and says which.
     pub(super) fn run(
         mut self,
         lines: &mut Lines,
         mut out: Vec<u8>,
     ) -> Result<&'static [u8], Ended> {
+        write_out(lines, &mut out)?;
+        let mut is_first = true;
         loop {
             self.waker.rearm();
             let has_output = self.fill(&mut out)?;
@@ -71,6 +81,9 @@ impl Watch {
                 }
                 self.wait(lines)?;
                 continue;
+            }
+            if std::mem::take(&mut is_first) {
+                let_read(lines);
             }
             out.extend_from_slice(END_OF_BATCH);
             write_out(lines, &mut out)?;
@@ -162,6 +175,15 @@ fn detach(server: &Server, watched: &Watched) {
     match watched.process.detach(watched.reader) {
         Ok(next) => server.processes.follow(&watched.process, next),
         Err(error) => log::error!("server", "a watcher cannot be let go: {error}"),
+    }
+}
+
+/// papa's client reads more than the line that says it is watching, and then waits in select for
+/// output that it already has. So the first batch comes when that line was read.
+fn let_read(lines: &Lines) {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until && sys::unread_by_peer(lines.as_fd()).is_ok_and(|n| n > 0) {
+        thread::sleep(GLANCE);
     }
 }
 

@@ -8,10 +8,12 @@ mod kill_point;
 mod message;
 mod process;
 mod sock_diag;
+mod unread;
 
 pub(crate) use child::{NotStarted, PID_DIGITS, PidRecord, Plan, Step, start_child};
 pub(crate) use file::{KEPT, duplicate_above, give_back_pages, keep, memfd, set_offset};
 pub(crate) use kill_point::kill_point;
 pub(crate) use message::{MAX_DESCRIPTORS, receive, send};
 pub(crate) use process::{Fork, fork, ignore, ignored_signals, look_at_ended, reap, reap_at_end};
-pub(crate) use sock_diag::tcp_peer_owner;
+pub(crate) use sock_diag::{TcpPeer, tcp_peer};
+pub(crate) use unread::unread_by_peer;

@@ -15,18 +15,27 @@ const NLM_F_REQUEST: u16 = 1;
 const HEADER: usize = 16;
 /// `struct inet_diag_req_v2`.
 const REQUEST: usize = 56;
-/// Where `idiag_uid` and `idiag_inode` stand in `struct inet_diag_msg`.
+/// Where these stand in `struct inet_diag_msg`.
+const RQUEUE: usize = 56;
 const UID: usize = 64;
 const INODE: usize = 68;
 
-/// The user and the inode of the socket that is bound to `peer` and connected to `local`.
-///
-/// An inode of 0 means that its owner has closed it; the kernel then reports user 0, which says
-/// nothing of who it was.
+/// What the kernel says of a TCP socket on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TcpPeer {
+    /// Who made it.
+    pub(crate) uid: u32,
+    /// 0 if its owner has closed it; the user then reads as 0, which says nothing of who it was.
+    pub(crate) inode: u32,
+    /// Bytes that have come and were not read.
+    pub(crate) unread: u32,
+}
+
+/// Looks at the socket that is bound to `peer` and connected to `local`.
 ///
 /// # Errors
 /// `NotFound` where the kernel knows no such socket: it is in another network namespace, or gone.
-pub(crate) fn tcp_peer_owner(peer: SocketAddr, local: SocketAddr) -> io::Result<(u32, u32)> {
+pub(crate) fn tcp_peer(peer: SocketAddr, local: SocketAddr) -> io::Result<TcpPeer> {
     let netlink = open()?;
     let request = request(peer, local);
     sendto(netlink.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
@@ -74,7 +83,7 @@ fn address(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-fn parse(reply: &[u8]) -> io::Result<(u32, u32)> {
+fn parse(reply: &[u8]) -> io::Result<TcpPeer> {
     let short = || io::Error::new(io::ErrorKind::InvalidData, "a short answer from sock_diag");
     let word = |at: usize| {
         let bytes = reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
@@ -82,7 +91,11 @@ fn parse(reply: &[u8]) -> io::Result<(u32, u32)> {
     };
     match word(4)? as u16 {
         NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(HEADER)? as i32))),
-        SOCK_DIAG_BY_FAMILY => Ok((word(HEADER + UID)?, word(HEADER + INODE)?)),
+        SOCK_DIAG_BY_FAMILY => Ok(TcpPeer {
+            uid: word(HEADER + UID)?,
+            inode: word(HEADER + INODE)?,
+            unread: word(HEADER + RQUEUE)?,
+        }),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an unknown answer from sock_diag")),
     }
 }
@@ -101,9 +114,13 @@ mod tests {
             };
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             let (server, peer) = listener.accept().unwrap();
-            let (uid, inode) = tcp_peer_owner(peer, server.local_addr().unwrap()).unwrap();
-            assert_eq!(uid, nix::unistd::geteuid().as_raw());
-            assert_ne!(inode, 0);
+            let local = server.local_addr().unwrap();
+            let seen = tcp_peer(peer, local).unwrap();
+            assert_eq!(seen.uid, nix::unistd::geteuid().as_raw());
+            assert_ne!(seen.inode, 0);
+            assert_eq!(seen.unread, 0);
+            std::io::Write::write_all(&mut &server, b"four").unwrap();
+            assert_eq!(tcp_peer(peer, local).unwrap().unread, 4);
             drop(client);
         }
     }
@@ -114,8 +131,8 @@ mod tests {
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (server, peer) = listener.accept().unwrap();
         drop(client);
-        match tcp_peer_owner(peer, server.local_addr().unwrap()) {
-            Ok((_, inode)) => assert_eq!(inode, 0),
+        match tcp_peer(peer, server.local_addr().unwrap()) {
+            Ok(seen) => assert_eq!(seen.inode, 0),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
         }
     }
