@@ -206,10 +206,11 @@ impl Keeper {
     fn obey(&mut self, message: ToKeeper) -> io::Result<()> {
         match message {
             ToKeeper::Hold(fds) => self.held.extend(fds),
-            ToKeeper::Drop(names) => {
+            ToKeeper::Drop(names, done) => {
                 for name in names {
                     self.held.remove(&name);
                 }
+                drop(done);
             }
             ToKeeper::Recorded(pid) => {
                 sys::reap(pid)?;

@@ -40,8 +40,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         set_name(KEEPER);
         keeper::run(options)
     } else {
-        let failed = if options.daemonize { daemonize() } else { Err(become_keeper(&starter())) };
-        failed.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
+        let started = sys::close_inherited_on_exec().and_then(|()| {
+            if options.daemonize { daemonize() } else { Err(become_keeper(&starter())) }
+        });
+        started.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
     }
 }
 

@@ -4,12 +4,14 @@
 //! sent is delivered even if its sender is killed at once, so nothing here is acknowledged.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
 
+use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2};
 
 use crate::sys;
 
@@ -71,8 +73,8 @@ impl FromStr for Held {
 pub(crate) enum ToKeeper {
     /// Keep these, each in place of what had its name before.
     Hold(Vec<(Held, OwnedFd)>),
-    /// These are needed no longer.
-    Drop(Vec<Held>),
+    /// These are needed no longer. What comes with it is closed when they are.
+    Drop(Vec<Held>, Option<OwnedFd>),
     /// The end of this process is in the journal: it may be reaped.
     Recorded(Pid),
     /// Everything is recovered and sessions are served.
@@ -126,11 +128,12 @@ impl Link {
     pub(crate) fn tell_keeper(&self, message: &ToKeeper) -> io::Result<()> {
         match message {
             ToKeeper::Hold(fds) => self.send_named("hold", &borrowed(fds)),
-            ToKeeper::Drop(names) => {
-                for names in names.chunks(MAX_NAMES) {
-                    sys::send(self.0.as_fd(), named("drop", names.iter()).as_bytes(), &[])?;
-                }
-                Ok(())
+            ToKeeper::Drop(names, done) => {
+                let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
+                names.chunks(MAX_NAMES).try_for_each(|names| {
+                    let text = named("drop", names.iter());
+                    sys::send(self.0.as_fd(), text.as_bytes(), &done)
+                })
             }
             ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
             ToKeeper::Ready => self.send_text("ready"),
@@ -141,6 +144,20 @@ impl Link {
     /// Has the keeper hold descriptors that the server goes on using.
     pub(crate) fn hold(&self, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
         self.send_named("hold", fds)
+    }
+
+    /// Has the keeper drop what is needed no longer.
+    pub(crate) fn drop_held(&self, names: Vec<Held>) {
+        // Fails only if the keeper is gone, which ends the server elsewhere.
+        let _ = self.tell_keeper(&ToKeeper::Drop(names, None));
+    }
+
+    /// Has the keeper drop something, and returns when its descriptor is closed.
+    pub(crate) fn drop_now(&self, name: Held) -> io::Result<()> {
+        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
+        self.tell_keeper(&ToKeeper::Drop(vec![name], Some(keepers_end)))?;
+        File::from(done).read_to_end(&mut Vec::new())?;
+        Ok(())
     }
 
     /// Tells the server one thing.
@@ -173,7 +190,10 @@ impl Link {
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
             Some("hold") => ToKeeper::Hold(pair_up(words, fds)?),
-            Some("drop") => ToKeeper::Drop(words.map(Held::from_str).collect::<io::Result<_>>()?),
+            Some("drop") => {
+                let names = words.map(Held::from_str).collect::<io::Result<_>>()?;
+                ToKeeper::Drop(names, fds.into_iter().next())
+            }
             Some("recorded") => ToKeeper::Recorded(Pid::from_raw(number(&mut words)?)),
             Some("ready") => ToKeeper::Ready,
             Some("leave") => ToKeeper::Leave,
@@ -265,7 +285,7 @@ fn bad_message() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Write;
 
     use super::*;
 

@@ -26,10 +26,7 @@ impl Build {
                 env::var_os("PAPAD_BIN").map_or_else(|| build(&target_dir(), &[]), PathBuf::from)
             }),
             Self::KillPoints => KILL_POINTS.get_or_init(|| {
-                build(
-                    &target_dir().join("kill-points"),
-                    &["--features", "kill-points"],
-                )
+                build(&target_dir().join("kill-points"), &["--features", "kill-points"])
             }),
         }
     }
@@ -37,32 +34,19 @@ impl Build {
 
 /// The target directory that this test was built into.
 pub(crate) fn target_dir() -> PathBuf {
-    profile_dir()
-        .parent()
-        .expect("a profile's directory has a parent")
-        .to_owned()
+    profile_dir().parent().expect("a profile's directory has a parent").to_owned()
 }
 
 /// `TARGET/debug` or the like: tests run from `TARGET/PROFILE/deps/TEST`.
 fn profile_dir() -> PathBuf {
     let test = env::current_exe().unwrap();
-    test.ancestors()
-        .nth(2)
-        .expect("a test lies in a profile's directory")
-        .to_owned()
+    test.ancestors().nth(2).expect("a test lies in a profile's directory").to_owned()
 }
 
 fn build(target_dir: &Path, more: &[&str]) -> PathBuf {
-    let directory = profile_dir()
-        .file_name()
-        .expect("a profile has a name")
-        .to_owned();
+    let directory = profile_dir().file_name().expect("a profile has a name").to_owned();
     // cargo's one exception: what the profile `dev` builds goes into `debug`.
-    let profile = if directory == "debug" {
-        OsString::from("dev")
-    } else {
-        directory.clone()
-    };
+    let profile = if directory == "debug" { OsString::from("dev") } else { directory.clone() };
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .args(["build", "--quiet", "-p", "papad", "--target-dir"])

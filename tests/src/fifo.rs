@@ -23,11 +23,7 @@ impl Fifo {
     pub fn new(scratch: &ScratchDir, name: &str) -> Self {
         let path = scratch.join(name);
         mkfifo(path.as_str(), Mode::from_bits_truncate(0o600)).unwrap();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .unwrap();
+        let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
         Self { path, file }
     }
 
@@ -46,11 +42,7 @@ impl Fifo {
     pub fn read_line(&self) -> String {
         let mut line = Vec::new();
         loop {
-            assert!(
-                wait_readable(&self.file),
-                "no line in {}: {line:?}",
-                self.path
-            );
+            assert!(wait_readable(&self.file), "no line in {}: {line:?}", self.path);
             let mut byte = [0];
             (&self.file).read_exact(&mut byte).unwrap();
             if byte == *b"\n" {

@@ -9,6 +9,8 @@
 mod binary;
 mod deadline;
 mod fifo;
+mod hosted;
+pub mod kills;
 mod log;
 mod other_user;
 mod papad;
@@ -20,6 +22,7 @@ mod watching;
 
 pub use deadline::{DEADLINE, eventually, wait_readable};
 pub use fifo::Fifo;
+pub use hosted::{make_stopped, pid_of, wait_for_end};
 pub use other_user::{NOBODY, as_user, is_root};
 pub use papad::{Builder, Papad};
 pub use python::run_python;

@@ -63,9 +63,7 @@ impl Log {
     fn wait_until(&self, holds: impl Fn(&Collected) -> bool) -> bool {
         let (collected, changed) = &*self.shared;
         let guard = collected.lock().unwrap();
-        let (guard, _) = changed
-            .wait_timeout_while(guard, DEADLINE, |log| !holds(log))
-            .unwrap();
+        let (guard, _) = changed.wait_timeout_while(guard, DEADLINE, |log| !holds(log)).unwrap();
         holds(&guard)
     }
 }

@@ -78,10 +78,7 @@ impl Builder {
             None => Command::new(program),
             Some(line) => {
                 let mut shell = Command::new("/bin/sh");
-                shell
-                    .arg("-c")
-                    .arg(format!("{line}\nexec \"$0\" \"$@\""))
-                    .arg(program);
+                shell.arg("-c").arg(format!("{line}\nexec \"$0\" \"$@\"")).arg(program);
                 shell
             }
         };
@@ -89,10 +86,7 @@ impl Builder {
             command.uid(uid).gid(uid);
         }
         command.arg("-p").arg("0").args(&self.args);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command
     }
 
@@ -101,13 +95,8 @@ impl Builder {
     pub fn start(self) -> Papad {
         let mut child = self.command().spawn().unwrap();
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
-        let mut papad = Papad {
-            child,
-            log,
-            port: 0,
-            unix_path: self.unix_path,
-            killed: Mutex::default(),
-        };
+        let mut papad =
+            Papad { child, log, port: 0, unix_path: self.unix_path, killed: Mutex::default() };
         papad.port = papad.log.wait_for("the port", |line| {
             let (_, port) = line.split_once("listening on 127.0.0.1:")?;
             port.trim().parse().ok()
@@ -155,9 +144,7 @@ impl Papad {
     /// The Unix path it was given.
     #[must_use]
     pub fn unix_path(&self) -> &Path {
-        self.unix_path
-            .as_deref()
-            .expect("this papad was given a Unix path")
+        self.unix_path.as_deref().expect("this papad was given a Unix path")
     }
 
     /// A TCP connection of which nothing has been read.
@@ -195,14 +182,12 @@ impl Papad {
 
     fn server(&self) -> Stat {
         let find = || {
-            procfs::children(self.keeper_pid())
-                .into_iter()
-                .find(|child| {
-                    let killed = self.killed.lock().unwrap();
-                    child.comm == SERVER
-                        && !child.is_zombie()
-                        && !killed.contains(&(child.pid, child.started))
-                })
+            procfs::children(self.keeper_pid()).into_iter().find(|child| {
+                let killed = self.killed.lock().unwrap();
+                child.comm == SERVER
+                    && !child.is_zombie()
+                    && !killed.contains(&(child.pid, child.started))
+            })
         };
         let mut found = None;
         eventually("papad has a server", || {
@@ -216,10 +201,7 @@ impl Papad {
     /// the listening socket, so whoever connects now waits for the next server.
     pub fn kill_server(&self) -> i32 {
         let server = self.server();
-        self.killed
-            .lock()
-            .unwrap()
-            .insert((server.pid, server.started));
+        self.killed.lock().unwrap().insert((server.pid, server.started));
         // It may have ended by itself, which is as good.
         let _ = kill(Pid::from_raw(server.pid), Signal::SIGKILL);
         server.pid
@@ -233,8 +215,7 @@ impl Papad {
 
     /// Waits for a line of the log that contains `text`.
     pub fn wait_for_log(&self, text: &str) {
-        self.log
-            .wait_for(text, |line| line.contains(text).then_some(()));
+        self.log.wait_for(text, |line| line.contains(text).then_some(()));
     }
 
     /// Waits until papad, keeper and server, has ended by itself.
@@ -242,11 +223,7 @@ impl Papad {
     /// # Panics
     /// When it has not ended within the deadline.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
-        assert!(
-            self.log.wait_for_end(),
-            "papad has not ended:\n{}",
-            self.log()
-        );
+        assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
         self.child.wait().unwrap()
     }
 

@@ -62,10 +62,7 @@ pub fn processes() -> Vec<Stat> {
 /// The processes whose parent is `pid`.
 #[must_use]
 pub fn children(pid: i32) -> Vec<Stat> {
-    processes()
-        .into_iter()
-        .filter(|process| process.parent == pid)
-        .collect()
+    processes().into_iter().filter(|process| process.parent == pid).collect()
 }
 
 /// The value of one line of `/proc/PID/status`, such as `SigIgn` or `Groups`.
@@ -99,10 +96,7 @@ pub fn open_files(pid: i32) -> BTreeMap<i32, String> {
 #[must_use]
 pub fn limit(pid: i32, name: &str) -> Option<(String, String)> {
     let text = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-    let mut fields = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name))?
-        .split_whitespace();
+    let mut fields = text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace();
     Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
 }
 
@@ -119,9 +113,7 @@ pub fn tcp_listeners(port: u16) -> Vec<u64> {
             let (_, local_port) = fields.get(1)?.split_once(':')?;
             let listens = *fields.get(3)? == LISTEN;
             let same_port = u16::from_str_radix(local_port, 16).ok()? == port;
-            (listens && same_port)
-                .then(|| fields.get(9)?.parse().ok())
-                .flatten()
+            (listens && same_port).then(|| fields.get(9)?.parse().ok()).flatten()
         })
         .collect()
 }

@@ -34,18 +34,14 @@ fn interpreter() -> &'static Path {
     INTERPRETER.get_or_init(|| {
         let environment = target_dir().join("python-venv");
         let lock = File::create(environment.with_extension("lock")).unwrap();
-        let _lock = Flock::lock(lock, FlockArg::LockExclusive)
-            .map_err(|(_, error)| error)
-            .unwrap();
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
         let interpreter = environment.join("bin/python");
         // Written last: an environment without it is one whose making was cut short.
         let complete = environment.join("complete");
         if fs::read_to_string(&complete).is_ok_and(|what| what == REQUIREMENT) {
             return interpreter;
         }
-        run(Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&environment));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment));
         run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", REQUIREMENT]));
         fs::write(&complete, REQUIREMENT).unwrap();
         interpreter

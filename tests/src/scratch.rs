@@ -36,11 +36,7 @@ impl ScratchDir {
     /// The path of `name` in the directory, as text for a command line.
     #[must_use]
     pub fn join(&self, name: &str) -> String {
-        self.path
-            .join(name)
-            .to_str()
-            .expect("a scratch path is UTF-8")
-            .to_owned()
+        self.path.join(name).to_str().expect("a scratch path is UTF-8").to_owned()
     }
 
     /// Writes an executable file and returns its path.

@@ -67,10 +67,7 @@ impl Session {
     fn over(socket: OwnedFd) -> Self {
         let seconds = i64::try_from(DEADLINE.as_secs()).expect("the deadline is short");
         socket::setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, 0)).unwrap();
-        Self {
-            socket: File::from(socket),
-            received: Vec::new(),
-        }
+        Self { socket: File::from(socket), received: Vec::new() }
     }
 
     /// Sends bytes as they are, in one write where the kernel takes them at once.
@@ -88,9 +85,11 @@ impl Session {
         socket::shutdown(self.socket.as_raw_fd(), Shutdown::Write).unwrap();
     }
 
-    /// Reads what a single read gives, waiting until there is something. Empty at the end.
+    /// What has come and was not asked for, or else what a single read gives. Empty at the end.
     pub fn read_once(&mut self) -> Vec<u8> {
-        self.receive().unwrap();
+        if self.received.is_empty() {
+            self.receive().unwrap();
+        }
         std::mem::take(&mut self.received)
     }
 
@@ -152,11 +151,7 @@ impl Session {
     pub fn read_reply(&mut self) -> String {
         while !self.received.ends_with(PROMPT) {
             let more = self.receive().unwrap();
-            assert!(
-                more > 0,
-                "ended within a reply: {}",
-                self.received.escape_ascii()
-            );
+            assert!(more > 0, "ended within a reply: {}", self.received.escape_ascii());
         }
         self.received.truncate(self.received.len() - PROMPT.len());
         String::from_utf8(std::mem::take(&mut self.received)).unwrap()
@@ -178,11 +173,7 @@ impl Session {
     #[track_caller]
     pub fn expect_closed(&mut self) {
         let rest = self.read_to_end();
-        assert!(
-            rest.is_empty(),
-            "expected the end, but got: {}",
-            rest.escape_ascii()
-        );
+        assert!(rest.is_empty(), "expected the end, but got: {}", rest.escape_ascii());
     }
 
     /// Reads `length` bytes.
@@ -202,9 +193,7 @@ impl Session {
             if let Some(short) = short.filter(|short| self.received.starts_with(short)) {
                 return self.received.drain(..short.len()).collect();
             }
-            let end = self.received[searched..]
-                .iter()
-                .position(|&byte| byte == b'\n');
+            let end = self.received[searched..].iter().position(|&byte| byte == b'\n');
             if let Some(end) = end {
                 let mut line: Vec<u8> = self.received.drain(..=searched + end).collect();
                 line.pop();
@@ -212,11 +201,7 @@ impl Session {
             }
             searched = self.received.len();
             let more = self.receive().unwrap();
-            assert!(
-                more > 0,
-                "ended within a line: {}",
-                self.received.escape_ascii()
-            );
+            assert!(more > 0, "ended within a line: {}", self.received.escape_ascii());
         }
     }
 
@@ -230,8 +215,7 @@ impl Session {
         let before = self.received.len();
         self.received.resize(before + READ_SIZE, 0);
         let result = self.socket.read(&mut self.received[before..]);
-        self.received
-            .truncate(before + result.as_ref().copied().unwrap_or(0));
+        self.received.truncate(before + result.as_ref().copied().unwrap_or(0));
         result
     }
 }

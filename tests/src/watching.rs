@@ -18,12 +18,7 @@ pub enum Stream {
 #[expect(missing_docs, reason = "the fields are the frame's own")]
 pub enum Frame {
     /// A piece of output.
-    Output {
-        stream: Stream,
-        name: String,
-        time: f64,
-        data: Vec<u8>,
-    },
+    Output { stream: Stream, name: String, time: f64, data: Vec<u8> },
     /// The process has ended; `code` is its exit status, or minus the signal.
     Closed { name: String, time: f64, code: i32 },
 }
@@ -75,16 +70,8 @@ impl Recording {
     pub fn add(&mut self, frame: &Frame) {
         assert_eq!(self.code, None, "{frame:?} came after closed");
         match frame {
-            Frame::Output {
-                stream: Stream::Out,
-                data,
-                ..
-            } => self.out.extend(data),
-            Frame::Output {
-                stream: Stream::Err,
-                data,
-                ..
-            } => self.err.extend(data),
+            Frame::Output { stream: Stream::Out, data, .. } => self.out.extend(data),
+            Frame::Output { stream: Stream::Err, data, .. } => self.err.extend(data),
             Frame::Closed { code, .. } => self.code = Some(*code),
         }
     }
@@ -143,23 +130,14 @@ impl Session {
             "out" => Stream::Out,
             "err" => Stream::Err,
             "closed" => {
-                return Some(Frame::Closed {
-                    name,
-                    time,
-                    code: last.parse().unwrap(),
-                });
+                return Some(Frame::Closed { name, time, code: last.parse().unwrap() });
             }
             _ => return None,
         };
         let length = last.parse().unwrap();
         let data = self.read_bytes(length);
         self.expect("\n");
-        Some(Frame::Output {
-            stream,
-            name,
-            time,
-            data,
-        })
+        Some(Frame::Output { stream, name, time, data })
     }
 
     /// Reads a batch.
@@ -202,8 +180,6 @@ impl Session {
         let made = self.ask(format!("make process p {what}"));
         assert!(made.starts_with("p pid="), "{what}\nis not made: {made}");
         self.watch("p", 1);
-        self.watch_on()
-            .remove("p")
-            .expect("what is watched is seen")
+        self.watch_on().remove("p").expect("what is watched is seen")
     }
 }

@@ -13,13 +13,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use papa_protocol::frame::Stream;
 
 use super::now;
+use super::output::Captured;
 use super::process::Process;
 use super::waker::Waker;
 use crate::log;
-use crate::ring::Filled;
-
-/// How long after a process's exit its end is told though its descendants hold its pipes.
-pub(crate) const LINGER: Duration = Duration::from_secs(1);
 
 /// Events taken at once.
 const EVENTS: usize = 64;
@@ -68,16 +65,33 @@ impl Capture {
             for stream in [Stream::Out, Stream::Err] {
                 if let Some(pipe) = pipes.get(stream) {
                     let mark = process.id << 1 | u64::from(stream == Stream::Err);
-                    self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark))?;
+                    match self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark)) {
+                        // The other one was left to fill, and not this.
+                        Ok(()) | Err(Errno::EEXIST) => {}
+                        Err(errno) => return Err(errno.into()),
+                    }
                 }
             }
             Ok(())
         })
     }
 
-    /// Ends the wait for the process's output `LINGER` after now.
+    /// Leaves a pipe to fill until there is room in the ring again, and `watch` is called.
+    fn leave(&self, process: &Process, stream: Stream) {
+        process.if_stuck(|pipes| {
+            if let Some(pipe) = pipes.get(stream)
+                && let Err(errno) = self.epoll.delete(pipe)
+            {
+                log::error!("server", "a pipe cannot be left to fill: {errno}");
+            }
+        });
+    }
+
+    /// Ends the wait for the process's output as long after now as it is to linger.
     pub(crate) fn linger(&self, process: &Process) {
-        self.lock().lingering.insert((Instant::now() + LINGER, process.id));
+        self.lock()
+            .lingering
+            .insert((Instant::now() + Duration::from_millis(process.spec.linger_ms), process.id));
         self.waker.wake();
     }
 
@@ -114,8 +128,9 @@ impl Capture {
         let stream = if mark & 1 == 0 { Stream::Out } else { Stream::Err };
         let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else { return };
         let pipe = match process.capture(stream, is_empty, now()) {
-            Filled::Bytes(_) | Filled::Nothing => return,
-            Filled::End => process.take_pipe(stream),
+            Captured::Bytes(_) | Captured::Nothing => return,
+            Captured::Full => return self.leave(&process, stream),
+            Captured::End => process.take_pipe(stream),
         };
         if let Some(pipe) = pipe {
             self.forget(&process, &pipe);

@@ -1,7 +1,4 @@
-//! What a process writes: its pipes, the ring they fill, and who reads the ring.
-//!
-//! Every reader has its own place. Output is kept until all attached readers have acknowledged
-//! it; with none attached, what any of them acknowledged is gone.
+//! What a process writes: its pipes, the ring that they fill, and the places of its readers.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,27 +9,13 @@ use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
 use papa_protocol::frame::{Stream, Time};
 
+use super::reader::{Reader, ReaderId, Readers, Start, Wants};
 use super::waker::Waker;
 use crate::log;
 use crate::ring::{Filled, MAX_CHUNK, Ring};
 
 /// What a pipe holds unless it is made larger (`pipe(7)`).
 const PIPE: u64 = 64 * 1024;
-
-/// Names one reader of one process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ReaderId(u64);
-
-struct Reader {
-    id: ReaderId,
-    waker: Arc<Waker>,
-    /// Positions: all before is acknowledged, and all before was sent.
-    acknowledged: u64,
-    sent: u64,
-    /// Whether the end of the process was sent, and acknowledged.
-    sent_end: bool,
-    acknowledged_end: bool,
-}
 
 /// The two pipes, each until its end.
 #[derive(Default)]
@@ -71,36 +54,65 @@ pub(crate) struct Piece {
     pub(crate) length: u64,
 }
 
+/// How output that does not fit is treated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    /// The oldest is pushed out.
+    #[default]
+    Drop,
+    /// The process waits.
+    Block,
+}
+
 /// A process's output.
 pub(crate) struct Output {
     pipes: Pipes,
     /// `None` if nothing is kept.
     ring: Option<Ring>,
+    when_full: WhenFull,
     /// Whether what comes from now on is kept. If not, it is read all the same, so that whoever
     /// holds the pipe is neither blocked nor killed.
     keeps: bool,
+    /// Whether a pipe was left to fill because the ring is full.
+    is_stuck: bool,
     /// When the newest output came.
     newest: Time,
-    readers: Vec<Reader>,
-    next_reader: u64,
-    /// The furthest position that any reader has acknowledged.
-    acknowledged_by_any: u64,
-    end_acknowledged_by_any: bool,
+    readers: Readers,
+}
+
+/// What capturing brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Captured {
+    Bytes(u64),
+    /// The pipe is empty for now.
+    Nothing,
+    /// The ring is full and the pipe is left to fill.
+    Full,
+    /// Nobody has the pipe's writing end any more.
+    End,
+}
+
+impl From<Filled> for Captured {
+    fn from(filled: Filled) -> Captured {
+        match filled {
+            Filled::Bytes(bytes) => Captured::Bytes(bytes),
+            Filled::Nothing => Captured::Nothing,
+            Filled::End => Captured::End,
+        }
+    }
 }
 
 impl Output {
-    pub(crate) fn new(pipes: Pipes, ring: Option<Ring>) -> Output {
+    pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, when_full: WhenFull) -> Output {
         let newest = ring.as_ref().and_then(Ring::newest).unwrap_or(Time(0));
-        Output {
-            pipes,
-            keeps: ring.is_some(),
-            ring,
-            newest,
-            readers: Vec::new(),
-            next_reader: 0,
-            acknowledged_by_any: 0,
-            end_acknowledged_by_any: false,
-        }
+        let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end));
+        let keeps = ring.is_some();
+        Output { pipes, ring, when_full, keeps, is_stuck: false, newest, readers }
+    }
+
+    /// Neither pipes nor anything kept.
+    pub(crate) fn none() -> Output {
+        Output::new(Pipes::default(), None, WhenFull::Drop)
     }
 
     pub(crate) fn pipes(&self) -> &Pipes {
@@ -111,13 +123,21 @@ impl Output {
         self.pipes.take(stream)
     }
 
-    /// Bytes that were pushed out unread.
-    pub(crate) fn lost(&self) -> u64 {
-        self.ring.as_ref().map_or(0, Ring::lost)
+    /// The positions of the oldest byte kept and after the newest, and bytes pushed out unread.
+    pub(crate) fn extent(&self) -> (u64, u64, u64) {
+        self.ring.as_ref().map_or((0, 0, 0), |ring| (ring.first(), ring.end(), ring.lost()))
     }
 
     pub(crate) fn newest(&self) -> Time {
         self.newest
+    }
+
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.count()
+    }
+
+    pub(crate) fn wake_readers(&self) {
+        self.readers.wake();
     }
 
     /// Keeps what there is and nothing that comes.
@@ -129,18 +149,24 @@ impl Output {
     pub(crate) fn discard(&mut self) {
         self.keeps = false;
         self.ring = None;
-        self.wake_readers();
+        self.readers.wake();
     }
 
     /// Takes what a pipe has.
-    pub(crate) fn capture(&mut self, stream: Stream, now: Time) -> Filled {
-        let Some(pipe) = self.pipes.get(stream) else {
-            return Filled::Nothing;
-        };
-        let in_flight = self.readers.iter().map(|reader| reader.sent).max().unwrap_or_default();
-        let filled = match &mut self.ring {
+    pub(crate) fn capture(&mut self, stream: Stream, now: Time) -> Captured {
+        let Some(pipe) = self.pipes.get(stream) else { return Captured::Nothing };
+        let captured = match &mut self.ring {
             Some(ring) if self.keeps => {
-                ring.fill(pipe, stream, now, in_flight).or_else(|error| {
+                let most = match self.when_full {
+                    WhenFull::Drop => u64::MAX,
+                    WhenFull::Block => ring.room(),
+                };
+                if most == 0 {
+                    self.is_stuck = true;
+                    return Captured::Full;
+                }
+                let filled = ring.fill(pipe, stream, now, most, self.readers.sent_to_any());
+                filled.or_else(|error| {
                     // Without memory for it, output is lost, but its writer goes on.
                     log::error!("server", "output cannot be kept: {error}");
                     throw_away(pipe)
@@ -148,45 +174,60 @@ impl Output {
             }
             _ => throw_away(pipe),
         };
-        let filled = filled.unwrap_or_else(|error| {
+        let captured = captured.map(Captured::from).unwrap_or_else(|error| {
             log::error!("server", "a pipe cannot be read: {error}");
-            Filled::End
+            Captured::End
         });
-        if filled == Filled::Bytes(PIPE) {
+        if captured == Captured::Bytes(PIPE) {
             make_larger(pipe);
         }
-        if self.keeps && matches!(filled, Filled::Bytes(_)) {
+        if self.keeps && matches!(captured, Captured::Bytes(_)) {
             self.newest = now;
-            self.wake_readers();
+            self.readers.wake();
         }
-        filled
+        captured
     }
 
-    pub(crate) fn wake_readers(&self) {
-        for reader in &self.readers {
-            reader.waker.wake();
-        }
+    /// Whether pipes that were left to fill are to be read again, now that there is room.
+    pub(crate) fn take_unstuck(&mut self) -> bool {
+        let has_room = self.ring.as_ref().is_none_or(|ring| ring.room() > 0) || !self.keeps;
+        has_room && std::mem::take(&mut self.is_stuck)
     }
 
-    /// A new reader; its place is the oldest byte kept.
-    pub(crate) fn attach(&mut self, waker: Arc<Waker>) -> ReaderId {
-        let id = ReaderId(self.next_reader);
-        self.next_reader += 1;
-        let first = self.ring.as_ref().map_or(0, Ring::first);
-        self.readers.push(Reader {
-            id,
-            waker,
-            acknowledged: first,
-            sent: first,
-            sent_end: false,
-            acknowledged_end: false,
-        });
-        id
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    /// A new reader and the position where it begins; `None` if that is beyond the end.
+    pub(crate) fn attach(&mut self, waker: Arc<Waker>, wants: Wants) -> Option<(ReaderId, u64)> {
+        let (first, end, _) = self.extent();
+        let (acknowledged, sent) = match wants.from {
+            Start::Oldest => (first, first),
+            Start::Newest => (first, end),
+            Start::Position(position) if position <= end => (position, position),
+            Start::Position(_) => return None,
+        };
+        Some((self.readers.attach(waker, wants, acknowledged, sent), sent))
+    }
+
+    /// What the reader was not sent and is kept no more, if that is so: position and bytes. It is
+    /// passed over from then on.
+    pub(crate) fn skip_lost(&mut self, id: ReaderId) -> Option<(u64, u64)> {
+        let (first, reader) = (self.ring.as_ref()?.first(), self.readers.get(id)?);
+        let (sent, data) = (reader.sent, reader.data);
+        if sent >= first {
+            return None;
+        }
+        self.readers.set_sent(id, first);
+        data.then_some((sent, first - sent))
     }
 
     /// What the reader is to be sent next, at most `budget` bytes of it.
     pub(crate) fn next_piece(&self, id: ReaderId, budget: u64) -> Option<Piece> {
-        let (ring, reader) = (self.ring.as_ref()?, self.reader(id)?);
+        let (ring, reader) = (self.ring.as_ref()?, self.readers.get(id)?);
+        if !reader.data {
+            return None;
+        }
         let (stream, time, start, length) = ring.chunks_from(reader.sent).next()?;
         let length = length.min(budget);
         (length > 0).then_some(Piece { stream, time, start, length })
@@ -194,64 +235,71 @@ impl Output {
 
     /// Appends the bytes of a piece to what is sent to the reader.
     pub(crate) fn send(&mut self, id: ReaderId, piece: Piece, to: &mut Vec<u8>) -> io::Result<()> {
-        let reader = self.readers.iter_mut().find(|reader| reader.id == id);
-        if let (Some(ring), Some(reader)) = (&mut self.ring, reader) {
+        if let Some(ring) = &mut self.ring {
             ring.read(piece.start, piece.length, to)?;
-            reader.sent = piece.start + piece.length;
-            if reader.sent == ring.end() {
+            let sent = piece.start + piece.length;
+            if sent == ring.end() {
                 ring.seal();
             }
+            self.readers.set_sent(id, sent);
         }
         Ok(())
     }
 
-    /// Whether the reader was sent all output that there is.
-    pub(crate) fn is_caught_up(&self, id: ReaderId) -> bool {
-        let end = self.ring.as_ref().map_or(0, Ring::end);
-        self.reader(id).is_some_and(|reader| reader.sent >= end)
-    }
-
-    pub(crate) fn was_sent_end(&self, id: ReaderId) -> bool {
-        self.reader(id).is_some_and(|reader| reader.sent_end)
-    }
-
-    fn reader(&self, id: ReaderId) -> Option<&Reader> {
-        self.readers.iter().find(|reader| reader.id == id)
+    /// Whether the reader is to be told of the process's end: it was sent all output and not that.
+    pub(crate) fn awaits_end(&self, id: ReaderId) -> bool {
+        let (_, end, _) = self.extent();
+        let is_next = |reader: &Reader| !reader.sent_end && (!reader.data || reader.sent >= end);
+        self.readers.get(id).is_some_and(is_next)
     }
 
     /// The end of the process is on its way to the reader.
     pub(crate) fn send_end(&mut self, id: ReaderId) {
-        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id == id) {
-            reader.sent_end = true;
-        }
+        self.readers.set_sent_end(id);
     }
 
-    /// The reader has taken all that it was sent.
-    pub(crate) fn acknowledge(&mut self, id: ReaderId) -> io::Result<()> {
-        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id == id) {
-            reader.acknowledged = reader.sent;
-            reader.acknowledged_end = reader.sent_end;
-            self.acknowledged_by_any = self.acknowledged_by_any.max(reader.acknowledged);
-            self.end_acknowledged_by_any |= reader.acknowledged_end;
+    /// Bytes that the reader was sent and has not acknowledged.
+    pub(crate) fn in_flight(&self, id: ReaderId) -> u64 {
+        self.readers.get(id).map_or(0, |reader| reader.sent.saturating_sub(reader.acknowledged))
+    }
+
+    /// The reader has taken all before `position`; false if it was not sent that much.
+    pub(crate) fn acknowledge(&mut self, id: ReaderId, position: u64) -> io::Result<bool> {
+        let is_taken = self.readers.acknowledge(id, position);
+        self.release()?;
+        Ok(is_taken)
+    }
+
+    /// The reader has taken the process's end and all before; false if it was not sent that.
+    pub(crate) fn acknowledge_end(&mut self, id: ReaderId) -> io::Result<bool> {
+        let is_taken = self.readers.acknowledge_end(id);
+        if is_taken {
+            self.acknowledge_sent(id)?;
         }
-        self.release()
+        Ok(is_taken)
+    }
+
+    /// The reader has taken all output that it was sent.
+    pub(crate) fn acknowledge_sent(&mut self, id: ReaderId) -> io::Result<()> {
+        let sent = self.readers.get(id).map_or(0, |reader| reader.sent);
+        self.acknowledge(id, sent).map(drop)
     }
 
     /// The reader is gone; what it did not acknowledge stays.
     pub(crate) fn detach(&mut self, id: ReaderId) -> io::Result<()> {
-        self.readers.retain(|reader| reader.id != id);
+        self.readers.detach(id);
         self.release()
     }
 
     fn release(&mut self) -> io::Result<()> {
-        let places = self.readers.iter().map(|reader| reader.acknowledged);
-        let position = places.min().unwrap_or(self.acknowledged_by_any);
-        self.ring.as_mut().map_or(Ok(()), |ring| ring.acknowledge(position))
+        let released = self.readers.released();
+        self.ring.as_mut().map_or(Ok(()), |ring| ring.acknowledge(released))
     }
 
-    /// Whether nobody needs the process's end any more.
-    pub(crate) fn is_end_acknowledged(&self) -> bool {
-        self.end_acknowledged_by_any && self.readers.iter().all(|reader| reader.acknowledged_end)
+    /// Whether nobody needs the process's end, nor any output before it.
+    pub(crate) fn is_done(&self) -> bool {
+        let (first, end, _) = self.extent();
+        first == end && self.readers.is_end_acknowledged()
     }
 }
 

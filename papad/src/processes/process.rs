@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use papa_protocol::frame::{self, Stream, Time};
+use papa_protocol::frame::{Stream, Time};
 
-use super::output::{Output, Pipes, ReaderId};
+use super::output::{Captured, Output, Piece, Pipes};
+use super::reader::{ReaderId, Wants};
 use super::spec::Spec;
 use super::waker::Waker;
 use crate::journal::Record;
-use crate::ring::Filled;
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,19 @@ pub(crate) enum Next {
     Nothing,
     /// It has exited and its descendants hold its pipes: its end is told after a second.
     Linger,
+    /// There is room again for output that its pipes were left to hold.
+    Unstick,
     /// Nobody needs it any more: it leaves the list.
     Retire,
+}
+
+/// Why a process has no new reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoReader {
+    /// Its output is not recorded any more.
+    Removed,
+    /// It has not written as much as the reader has read.
+    BeyondEnd,
 }
 
 /// What a watching session is to do about one process.
@@ -51,6 +62,20 @@ pub(crate) enum Sent {
     Nothing,
     /// Its output is recorded no more, so there will never be anything.
     Removed,
+}
+
+/// How what a reader is sent is written, in one dialect or the other.
+pub(crate) trait Frames {
+    /// Where frames are written to.
+    fn batch(&mut self) -> &mut Vec<u8>;
+    /// Begins a frame of output; its bytes are appended next.
+    fn begin_output(&mut self, process: &Process, piece: Piece);
+    /// Ends a frame of output.
+    fn end_output(&mut self);
+    /// Output that the reader was not sent is kept no more: where it began, and its bytes.
+    fn lost(&mut self, process: &Process, position: u64, bytes: u64);
+    /// The end of the process, after all of its output.
+    fn closed(&mut self, process: &Process, position: u64, time: Time, exit: Exit);
 }
 
 /// A process that papad hosts.
@@ -68,6 +93,9 @@ pub(crate) struct Process {
 struct State {
     life: Life,
     output: Output,
+    /// Its descendants have held its pipes for long enough: its end is told as soon as all that
+    /// is in them now has been taken.
+    has_lingered: bool,
     /// When all of its output had been taken, or waited for long enough: its end may be told.
     closed: Option<Time>,
     /// Its output is not wanted; it leaves the list when it exits.
@@ -87,8 +115,8 @@ impl Process {
         pid: i32,
         life: Life,
     ) -> Process {
-        let output = Output::new(Pipes::default(), None);
-        let state = State { life, output, closed: None, removed: false };
+        let output = Output::none();
+        let state = State { life, output, has_lingered: false, closed: None, removed: false };
         Process { id, name, spec, started, pid: AtomicI32::new(pid), state: Mutex::new(state) }
     }
 
@@ -205,16 +233,30 @@ impl Process {
     pub(crate) fn stop_lingering(&self, now: Time) {
         let mut state = self.lock();
         if let (Life::Exited(exit), None) = (state.life, state.closed) {
+            state.has_lingered = true;
             for stream in [Stream::Out, Stream::Err] {
-                while matches!(state.output.capture(stream, now), Filled::Bytes(_)) {}
+                while matches!(state.output.capture(stream, now), Captured::Bytes(_)) {}
             }
-            state.close(exit);
+            if !state.output.is_stuck() {
+                state.close(exit);
+            }
         }
     }
 
     /// Takes what a pipe has. One that is known to be empty has ended.
-    pub(crate) fn capture(&self, stream: Stream, is_empty: bool, now: Time) -> Filled {
-        if is_empty { Filled::End } else { self.lock().output.capture(stream, now) }
+    pub(crate) fn capture(&self, stream: Stream, is_empty: bool, now: Time) -> Captured {
+        if is_empty {
+            return Captured::End;
+        }
+        let mut state = self.lock();
+        let captured = state.output.capture(stream, now);
+        if let (true, Life::Exited(exit), None) = (state.has_lingered, state.life, state.closed)
+            && captured == Captured::Nothing
+            && !state.output.is_stuck()
+        {
+            state.close(exit);
+        }
+        captured
     }
 
     /// Hands out a pipe that has ended, to be forgotten.
@@ -226,9 +268,9 @@ impl Process {
         pipe
     }
 
-    /// Bytes of output that were pushed out unread.
-    pub(crate) fn lost(&self) -> u64 {
-        self.lock().output.lost()
+    /// The positions of the oldest byte kept and after the newest, and bytes pushed out unread.
+    pub(crate) fn extent(&self) -> (u64, u64, u64) {
+        self.lock().output.extent()
     }
 
     /// Looks at the pipes.
@@ -236,46 +278,92 @@ impl Process {
         look(self.lock().output.pipes())
     }
 
-    /// Adds a reader; `None` if the process's output is not recorded any more.
-    pub(crate) fn attach(&self, waker: Arc<Waker>) -> Option<ReaderId> {
-        let mut state = self.lock();
-        (!state.removed).then(|| state.output.attach(waker))
+    /// Looks at the pipes if one is to be left to fill. Room made meanwhile is made after this.
+    pub(crate) fn if_stuck(&self, look: impl FnOnce(&Pipes)) {
+        let state = self.lock();
+        if state.output.is_stuck() {
+            look(state.output.pipes());
+        }
     }
 
-    /// Appends frames of papa 1.0 with what the reader was not sent yet.
+    /// Whether pipes that were left to fill are to be read again.
+    pub(crate) fn take_unstuck(&self) -> bool {
+        self.lock().output.take_unstuck()
+    }
+
+    /// Adds a reader and tells where it begins.
+    pub(crate) fn attach(
+        &self,
+        waker: Arc<Waker>,
+        wants: Wants,
+    ) -> Result<(ReaderId, u64), NoReader> {
+        let mut state = self.lock();
+        if state.removed {
+            return Err(NoReader::Removed);
+        }
+        state.output.attach(waker, wants).ok_or(NoReader::BeyondEnd)
+    }
+
+    /// Appends frames with what the reader was not sent yet, up to `budget` bytes of output.
     pub(crate) fn send(
         &self,
         reader: ReaderId,
         budget: u64,
-        batch: &mut Vec<u8>,
+        frames: &mut impl Frames,
     ) -> io::Result<Sent> {
         let mut state = self.lock();
         if state.removed {
             return Ok(Sent::Removed);
         }
         let output = &mut state.output;
+        let lost = output.skip_lost(reader);
+        if let Some((position, bytes)) = lost {
+            frames.lost(self, position, bytes);
+        }
         let mut sent = 0;
         while let Some(piece) = output.next_piece(reader, budget - sent) {
-            let length = piece.length as usize;
-            frame::output_header(batch, piece.stream, &self.name, piece.time, length);
-            output.send(reader, piece, batch)?;
-            batch.push(b'\n');
+            frames.begin_output(self, piece);
+            output.send(reader, piece, frames.batch())?;
+            frames.end_output();
             sent += piece.length;
         }
-        let is_told_all = output.is_caught_up(reader) && !output.was_sent_end(reader);
-        if let (Life::Exited(exit), Some(time), true) = (state.life, state.closed, is_told_all) {
+        if let (Life::Exited(exit), Some(time)) = (state.life, state.closed)
+            && state.output.awaits_end(reader)
+        {
+            let (_, end, _) = state.output.extent();
             state.output.send_end(reader);
-            frame::closed(batch, &self.name, time, exit.code);
+            frames.closed(self, end, time, exit);
             return Ok(Sent::End);
         }
-        Ok(if sent > 0 { Sent::Output(sent) } else { Sent::Nothing })
+        Ok(if sent > 0 || lost.is_some() { Sent::Output(sent) } else { Sent::Nothing })
     }
 
-    /// The reader took all that it was sent.
-    pub(crate) fn acknowledge(&self, reader: ReaderId) -> io::Result<Next> {
+    /// The reader took all that it was sent, the end included.
+    pub(crate) fn acknowledge_sent(&self, reader: ReaderId) -> io::Result<Next> {
         let mut state = self.lock();
-        state.output.acknowledge(reader)?;
+        state.output.acknowledge_sent(reader)?;
+        state.output.acknowledge_end(reader)?;
         Ok(state.next())
+    }
+
+    /// The reader took all before this position, or with `None` the end; `None` is answered if it
+    /// was not sent that.
+    pub(crate) fn acknowledge(
+        &self,
+        reader: ReaderId,
+        position: Option<u64>,
+    ) -> io::Result<Option<Next>> {
+        let mut state = self.lock();
+        let is_taken = match position {
+            Some(position) => state.output.acknowledge(reader, position)?,
+            None => state.output.acknowledge_end(reader)?,
+        };
+        Ok(is_taken.then(|| state.next()))
+    }
+
+    /// Bytes that the reader was sent and has not acknowledged.
+    pub(crate) fn in_flight(&self, reader: ReaderId) -> u64 {
+        self.lock().output.in_flight(reader)
     }
 
     /// The reader is gone.
@@ -302,8 +390,11 @@ impl State {
         if self.closed.is_none() && self.output.pipes().all_ended() {
             self.close(exit);
         }
-        let is_over = self.removed || self.output.is_end_acknowledged();
-        if is_over { Next::Retire } else { Next::Nothing }
+        if self.removed || self.output.is_done() { Next::Retire } else { self.unstick() }
+    }
+
+    fn unstick(&mut self) -> Next {
+        if self.output.take_unstuck() { Next::Unstick } else { Next::Nothing }
     }
 
     fn next_after_exit(&mut self) -> Next {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use papa_protocol::frame::Time;
 
-use super::output::{Output, Pipes};
+use super::output::{Output, Pipes, WhenFull};
 use super::process::{Exit, Life, Process};
 use super::spec::Spec;
 use super::table::Processes;
@@ -83,7 +83,8 @@ impl Processes {
             let Entry { name, started, spec, exit, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
-            process.set_output(recover_output(id, held));
+            let output = recover_output(id, process.spec.when_full, held);
+            process.set_output(output);
             if removed {
                 process.remove();
             }
@@ -93,9 +94,9 @@ impl Processes {
         for id in replayed.gone {
             let pipes = take_pipes(id, held);
             if !pipes.all_ended() {
-                let process = Process::draining(id, Output::new(pipes, None));
+                let process = Process::draining(id, Output::new(pipes, None, WhenFull::Drop));
                 self.lock().draining.push(id);
-                self.watch_again(&Arc::new(process));
+                self.watch_pipes(&Arc::new(process));
             }
         }
         let mut table = self.lock();
@@ -107,20 +108,14 @@ impl Processes {
         }
         drop(table);
         for process in &processes {
-            self.watch_again(process);
+            self.watch_pipes(process);
             let next = process.resume();
             self.follow(process, next);
         }
     }
-
-    fn watch_again(&self, process: &Arc<Process>) {
-        if let Err(error) = self.capture.watch(process) {
-            log::error!("server", "the output of process {} is not read: {error}", process.id);
-        }
-    }
 }
 
-fn recover_output(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Output {
+fn recover_output(id: u64, when_full: WhenFull, held: &mut HashMap<Held, OwnedFd>) -> Output {
     let pipes = take_pipes(id, held);
     let ring = held.remove(&Held::Ring(id)).and_then(|fd| {
         let ring = Ring::recover(File::from(fd));
@@ -129,7 +124,7 @@ fn recover_output(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Output {
         })
         .ok()
     });
-    Output::new(pipes, ring)
+    Output::new(pipes, ring, when_full)
 }
 
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {

@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 use papa_protocol::options::{ProcessOptions, Resource, Stderr, Stdout};
 
 use super::identity::Identity;
+use super::output::WhenFull;
 use crate::journal::{Fields, Record, parse_number};
+
+/// How long the end of a process waits unless it was asked otherwise.
+const DEFAULT_LINGER_MS: u64 = 1000;
 
 /// The whole specification of a process. References to sockets in `args` are not replaced yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +20,9 @@ pub(crate) struct Spec {
     pub(crate) working_dir: Option<Vec<u8>>,
     /// Bytes of output that are kept; 0 keeps none.
     pub(crate) bufsize: u64,
+    pub(crate) when_full: WhenFull,
+    /// How long after its exit its end waits for descendants that hold its pipes, in milliseconds.
+    pub(crate) linger_ms: u64,
     pub(crate) stdout: Stdout,
     pub(crate) stderr: Stderr,
     pub(crate) shell: bool,
@@ -43,6 +50,8 @@ impl Spec {
             gid: identity.gid,
             working_dir: options.working_dir,
             bufsize,
+            when_full: WhenFull::Drop,
+            linger_ms: DEFAULT_LINGER_MS,
             stdout,
             stderr,
             shell: options.shell,
@@ -79,6 +88,12 @@ impl Spec {
             Stderr::Null => record = record.pair("stderr", "0"),
             Stderr::Merge => record = record.pair("stderr", "stdout"),
         }
+        if self.when_full == WhenFull::Block {
+            record = record.pair("overflow", "block");
+        }
+        if self.linger_ms != DEFAULT_LINGER_MS {
+            record = record.pair("linger", self.linger_ms.to_string());
+        }
         if self.shell {
             record = record.pair("shell", "1");
         }
@@ -93,12 +108,14 @@ impl Spec {
 
     /// Reads what `write` wrote.
     pub(crate) fn read(mut fields: Fields) -> Option<Spec> {
-        let mut spec = Spec::default();
+        let mut spec = Spec { linger_ms: DEFAULT_LINGER_MS, ..Spec::default() };
         for (key, value) in fields.pairs() {
             match key.as_slice() {
                 b"uid" => spec.uid = Some(parse_number(&value)?),
                 b"gid" => spec.gid = Some(parse_number(&value)?),
                 b"bufsize" => spec.bufsize = parse_number(&value)?,
+                b"overflow" => spec.when_full = WhenFull::Block,
+                b"linger" => spec.linger_ms = parse_number(&value)?,
                 b"working_dir" => spec.working_dir = Some(value),
                 b"stdout" => spec.stdout = Stdout::Null,
                 b"stderr" if value == b"stdout" => spec.stderr = Stderr::Merge,

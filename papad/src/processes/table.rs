@@ -113,10 +113,14 @@ impl Processes {
         drop(change);
         self.settled.notify_all();
         started?;
-        if let Err(error) = self.capture.watch(&process) {
-            log::error!("server", "the output of {} is not read: {error}", shown(&process));
-        }
+        self.watch_pipes(&process);
         Ok(process)
+    }
+
+    pub(super) fn watch_pipes(&self, process: &Arc<Process>) {
+        if let Err(error) = self.capture.watch(process) {
+            log::error!("server", "the output of {} is not read: {error}", shown(process));
+        }
     }
 
     /// Starts the program of a process that is in the table already.
@@ -158,8 +162,8 @@ impl Processes {
         // If this is not written, the process is found to have ended by its pid.
         let _ = change.append(process.record("failed"));
         let id = process.id;
-        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]));
-        process.set_output(Output::new(Pipes::default(), None));
+        self.link.drop_held(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]);
+        process.set_output(Output::none());
     }
 
     /// Makes ring and pipes as the process needs them, held by the keeper. Returns the child's
@@ -185,7 +189,7 @@ impl Processes {
             self.link.hold(&fds)?;
         }
         sys::kill_point("held");
-        process.set_output(Output::new(pipes, ring));
+        process.set_output(Output::new(pipes, ring, spec.when_full));
         Ok(Pipes { out: childs_out, err: childs_err })
     }
 
@@ -210,12 +214,8 @@ impl Processes {
             drop(change);
             self.follow(&process, next);
         }
-        self.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
-    }
-
-    fn tell_keeper(&self, message: &ToKeeper) {
         // Fails only if the keeper is gone, which ends the server elsewhere.
-        let _ = self.link.tell_keeper(message);
+        let _ = self.link.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
     }
 
     /// Does what has to be done after something happened to a process.
@@ -223,6 +223,7 @@ impl Processes {
         match next {
             Next::Nothing => {}
             Next::Linger => self.capture.linger(process),
+            Next::Unstick => self.watch_pipes(process),
             Next::Retire => self.retire(process),
         }
     }
@@ -248,7 +249,7 @@ impl Processes {
         }
         drop(table);
         drop(change);
-        let lost = process.lost();
+        let (_, _, lost) = process.extent();
         if lost > 0 {
             log::info!(
                 "server",
@@ -256,8 +257,11 @@ impl Processes {
                 shown(process)
             );
         }
-        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
+        self.link.drop_held(vec![Held::Ring(process.id)]);
         process.remove();
+        if process.take_unstuck() {
+            self.watch_pipes(process);
+        }
     }
 
     /// The processes that the patterns name, in the order of their names. Digits name a process
@@ -296,7 +300,7 @@ impl Processes {
         change.append(process.record("removing"))?;
         let next = process.remove();
         drop(change);
-        self.tell_keeper(&ToKeeper::Drop(vec![Held::Ring(process.id)]));
+        self.link.drop_held(vec![Held::Ring(process.id)]);
         self.follow(process, next);
         Ok(())
     }
@@ -333,7 +337,7 @@ impl Events for Processes {
             Stream::Out => Held::Out(process.id),
             Stream::Err => Held::Err(process.id),
         };
-        self.tell_keeper(&ToKeeper::Drop(pipes.iter().map(name).collect()));
+        self.link.drop_held(pipes.iter().map(name).collect());
         let mut table = self.lock();
         if !table.draining.is_empty() {
             let done = |id| pipes.iter().any(|(p, _)| p.id == id && p.with_pipes(Pipes::all_ended));

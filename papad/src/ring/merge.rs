@@ -13,11 +13,11 @@ use super::{Chunk, Ring};
 use crate::sys;
 
 impl Ring {
-    /// Merges the newest chunks that no reader has been sent a part of. Returns whether a slot
+    /// Merges the newest chunks after `fixed`, before which readers have been sent everything. Returns whether a slot
     /// became free.
-    pub(super) fn merge_last(&mut self, in_flight: u64) -> io::Result<bool> {
+    pub(super) fn merge_last(&mut self, fixed: u64) -> io::Result<bool> {
         let from = self.chunks.partition_point(|chunk| {
-            chunk.start < in_flight.max(self.first) || self.end - chunk.start > MERGED
+            chunk.start < fixed.max(self.first) || self.end - chunk.start > MERGED
         });
         let count = self.chunks.len() - from;
         if count < 3 {

@@ -135,18 +135,23 @@ impl Ring {
         self.lost
     }
 
-    /// Moves what a pipe has into the ring, at most one chunk of it.
+    /// Bytes that fit without pushing any out.
+    pub(crate) fn room(&self) -> u64 {
+        self.bufsize - (self.end - self.first)
+    }
+
+    /// Moves what a pipe has into the ring, at most `most` bytes and at most one chunk of it.
     ///
-    /// `in_flight` is the end of what a reader has been sent and has not acknowledged: chunks
-    /// before it are never rearranged.
+    /// `fixed` is the end of what any reader has been sent: chunks before it are never rearranged.
     pub(crate) fn fill(
         &mut self,
         pipe: impl AsFd,
         stream: Stream,
         now: Time,
-        in_flight: u64,
+        most: u64,
+        fixed: u64,
     ) -> io::Result<Filled> {
-        let room = self.open_chunk(stream, now, in_flight)?;
+        let room = self.open_chunk(stream, now, fixed)?.min(most);
         sys::kill_point("index-written");
         let length = self.file.make_contiguous(self.end, room)?;
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
@@ -163,7 +168,7 @@ impl Ring {
     }
 
     /// Makes the last chunk one of this stream and time; returns how many bytes it may still take.
-    fn open_chunk(&mut self, stream: Stream, now: Time, in_flight: u64) -> io::Result<u64> {
+    fn open_chunk(&mut self, stream: Stream, now: Time, fixed: u64) -> io::Result<u64> {
         if let Some(last) = self.chunks.back() {
             let length = self.end - last.start;
             // A clock that was set back begins a new chunk, as one that went on does.
@@ -176,8 +181,8 @@ impl Ring {
                 self.chunks.pop_back();
             }
         }
-        if self.chunks.len() as u64 >= self.file.most_chunks() && !self.merge_last(in_flight)? {
-            // Every chunk is on its way to a reader: the oldest has to go.
+        if self.chunks.len() as u64 >= self.file.most_chunks() && !self.merge_last(fixed)? {
+            // Readers have seen every chunk: the oldest has to go.
             let next = self.chunks.get(1).map_or(self.end, |chunk| chunk.start);
             self.lose_before(next);
         }

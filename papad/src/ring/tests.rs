@@ -37,7 +37,7 @@ impl Rig {
         writer.write_all(&bytes).unwrap();
         let mut left = length as u64;
         while left > 0 {
-            match self.ring.fill(reader.as_fd(), stream, Time(self.clock), 0).unwrap() {
+            match self.ring.fill(reader.as_fd(), stream, Time(self.clock), u64::MAX, 0).unwrap() {
                 Filled::Bytes(moved) => left -= moved,
                 other => panic!("{other:?} with {left} bytes left"),
             }
@@ -219,7 +219,7 @@ fn what_a_reader_was_sent_is_not_rearranged() {
         writer.write_all(&[1]).unwrap();
         rig.clock += MERGE_WITHIN;
         // A reader has been sent everything, every time.
-        rig.ring.fill(reader.as_fd(), Stream::Out, Time(rig.clock), at).unwrap();
+        rig.ring.fill(reader.as_fd(), Stream::Out, Time(rig.clock), u64::MAX, at).unwrap();
     }
     assert!(rig.ring.lost() > 0, "with nothing to merge, the oldest goes");
     let starts: Vec<u64> = rig.ring.chunks_from(0).map(|(_, _, start, _)| start).collect();
@@ -246,7 +246,9 @@ fn memory_is_given_back_when_everything_is_acknowledged() {
 #[test]
 fn an_empty_pipe_and_an_ended_one_are_told_apart() {
     let mut rig = Rig::new(100);
-    let fill = |rig: &mut Rig| rig.ring.fill(rig.out.0.as_fd(), Stream::Out, Time(1), 0).unwrap();
+    let fill = |rig: &mut Rig| {
+        rig.ring.fill(rig.out.0.as_fd(), Stream::Out, Time(1), u64::MAX, 0).unwrap()
+    };
     assert_eq!(fill(&mut rig), Filled::Nothing);
     rig.out.1 = File::open("/dev/null").unwrap();
     assert_eq!(fill(&mut rig), Filled::End);

@@ -95,7 +95,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
             let (sockets, missing) = server.sockets.find(names);
             not_found(missing)?;
             for socket in sockets {
-                server.sockets.remove(&socket).map_err(cannot)?;
+                server.sockets.remove(socket).map_err(cannot)?;
             }
         }
         Noun::Process => {

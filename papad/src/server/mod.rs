@@ -138,7 +138,7 @@ impl Server {
         let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
-            server.link.tell_keeper(&ToKeeper::Drop(held.into_keys().collect()))?;
+            server.link.drop_held(held.into_keys().collect());
         }
         if start.starts > 1 {
             log::info!("server", "recovered, as server {}", start.starts);

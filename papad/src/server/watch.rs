@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use papa_protocol::frame::END_OF_BATCH;
+use papa_protocol::frame::{self, END_OF_BATCH, Time};
 
 use super::Server;
 use super::lines::{Lines, Received};
 use super::session::{Ended, write_out};
-use crate::processes::{Process, ReaderId, Sent, Waker};
+use crate::processes::{Exit, Frames, Piece, Process, ReaderId, Sent, Waker, Wants};
 use crate::{log, sys};
 
 /// Bytes of output after which a batch is sent.
@@ -51,7 +51,7 @@ impl Watch {
     ) -> io::Result<Watch> {
         let waker = Arc::new(Waker::new()?);
         let watched = processes.into_iter().filter_map(|process| {
-            let reader = process.attach(Arc::clone(&waker))?;
+            let (reader, _) = process.attach(Arc::clone(&waker), Wants::ALL).ok()?;
             Some(Watched { process, reader, ends: false })
         });
         let watched = watched.collect();
@@ -108,9 +108,11 @@ impl Watch {
             if budget == 0 || failed.is_err() {
                 return true;
             }
-            match watched.process.send(watched.reader, budget, batch) {
+            match watched.process.send(watched.reader, budget, &mut Batch(batch)) {
                 Ok(Sent::Removed) => return false,
                 Ok(Sent::Nothing) => return true,
+                // Nothing that this dialect can say.
+                Ok(Sent::Output(0)) => return true,
                 Ok(Sent::Output(bytes)) => budget = budget.saturating_sub(bytes),
                 Ok(Sent::End) => watched.ends = true,
                 Err(error) => failed = Err(error),
@@ -129,7 +131,7 @@ impl Watch {
 
     fn acknowledge(&mut self) -> io::Result<()> {
         for watched in &self.watched {
-            let next = watched.process.acknowledge(watched.reader)?;
+            let next = watched.process.acknowledge_sent(watched.reader)?;
             self.server.processes.follow(&watched.process, next);
         }
         let server = &self.server;
@@ -160,6 +162,30 @@ impl Watch {
             return more(lines);
         }
         if of_client.is_empty() { Ok(()) } else { Err(Ended::ByClient) }
+    }
+}
+
+/// Frames as papa 1.0 writes them. It cannot say that output was lost.
+struct Batch<'a>(&'a mut Vec<u8>);
+
+impl Frames for Batch<'_> {
+    fn batch(&mut self) -> &mut Vec<u8> {
+        self.0
+    }
+
+    fn begin_output(&mut self, process: &Process, piece: Piece) {
+        let Piece { stream, time, length, .. } = piece;
+        frame::output_header(self.0, stream, &process.name, time, length as usize);
+    }
+
+    fn end_output(&mut self) {
+        self.0.push(b'\n');
+    }
+
+    fn lost(&mut self, _process: &Process, _position: u64, _bytes: u64) {}
+
+    fn closed(&mut self, process: &Process, _position: u64, time: Time, exit: Exit) {
+        frame::closed(self.0, &process.name, time, exit.code);
     }
 }
 

@@ -13,7 +13,7 @@ use papa_protocol::options::{Pairs, SocketAddress, SocketOptions};
 use papa_protocol::text::shown;
 
 use crate::journal::{Fields, Journal, Record, parse_number};
-use crate::link::{Held, Link, ToKeeper};
+use crate::link::{Held, Link};
 use crate::{log, sys};
 
 /// The lowest number that a socket gets in the processes that refer to it.
@@ -156,7 +156,7 @@ impl Sockets {
     }
 
     /// Closes papad's copy and removes a Unix socket's file. Processes keep theirs.
-    pub(crate) fn remove(&self, socket: &Socket) -> io::Result<()> {
+    pub(crate) fn remove(&self, socket: Arc<Socket>) -> io::Result<()> {
         let change = self.journal.change();
         let mut table = self.lock();
         if table.by_name.get(&socket.name).is_none_or(|listed| listed.id != socket.id) {
@@ -166,9 +166,11 @@ impl Sockets {
         table.by_name.remove(&socket.name);
         socket.unlink();
         drop(table);
-        // Fails only if the keeper is gone, which ends the server elsewhere.
-        let _ = self.link.tell_keeper(&ToKeeper::Drop(vec![Held::Socket(socket.id)]));
-        Ok(())
+        drop(change);
+        let name = Held::Socket(socket.id);
+        drop(socket);
+        // The port is to be free when the reply says so.
+        self.link.drop_now(name)
     }
 
     /// Whether there is no socket.

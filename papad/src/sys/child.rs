@@ -202,6 +202,7 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
         let uid = uid as usize;
         call(libc::SYS_setresuid, [uid, uid, uid, 0]).map_err(at(Step::Uid))?;
     }
+    let is_search = plan.programs.len() > 1;
     let mut errno = Errno::ENOENT;
     for program in &plan.programs {
         let args = [
@@ -211,9 +212,11 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
             0,
         ];
         match call(libc::SYS_execve, args) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) | Ok(_) => {}
+            // Not in this folder of the path.
+            Err(Errno::ENOENT | Errno::ENOTDIR) if is_search => {}
+            // The first that is there and cannot be executed tells most.
             Err(error) if errno == Errno::ENOENT => errno = error,
-            Err(_) => {}
+            Err(_) | Ok(_) => {}
         }
     }
     Err((Step::Exec, errno))

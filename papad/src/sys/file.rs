@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Whence, lseek64};
@@ -39,6 +40,15 @@ pub(crate) const KEPT: RawFd = 1024;
 pub(crate) fn keep(fd: OwnedFd) -> OwnedFd {
     // Where so high a number is not allowed, children are slower to make, and that is all.
     duplicate_above(&fd, KEPT).unwrap_or(fd)
+}
+
+/// Marks all descriptors but the standard three close-on-exec.
+pub(crate) fn close_inherited_on_exec() -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: close_range takes three numbers; with this flag it closes nothing now.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, flags) };
+    Errno::result(result)?;
+    Ok(())
 }
 
 /// A duplicate whose number is `least` or higher.

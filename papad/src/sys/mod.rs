@@ -11,7 +11,9 @@ mod sock_diag;
 mod unread;
 
 pub(crate) use child::{NotStarted, PID_DIGITS, PidRecord, Plan, Step, start_child};
-pub(crate) use file::{KEPT, duplicate_above, give_back_pages, keep, memfd, set_offset};
+pub(crate) use file::{
+    KEPT, close_inherited_on_exec, duplicate_above, give_back_pages, keep, memfd, set_offset,
+};
 pub(crate) use kill_point::kill_point;
 pub(crate) use message::{MAX_DESCRIPTORS, receive, send};
 pub(crate) use process::{Fork, fork, ignore, ignored_signals, look_at_ended, reap, reap_at_end};

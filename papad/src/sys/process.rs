@@ -66,13 +66,22 @@ pub(crate) fn ignore(signal: i32) -> io::Result<()> {
 /// The signals that this process ignores, by its own choice or inherited: exec(3) would pass
 /// them on to a child as ignored.
 pub(crate) fn ignored_signals() -> Vec<i32> {
+    // By the system call itself: glibc hides the signals that it uses.
     let is_ignored = |&signal: &i32| {
-        let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: a null new action only asks; `action` is valid for writes of a sigaction.
-        let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-        // SAFETY: all-zero bytes are a valid sigaction, and the kernel wrote nothing else.
-        let action = unsafe { action.assume_init() };
-        result == 0 && action.sa_sigaction == libc::SIG_IGN
+        let mut action = [0_usize; 4];
+        let size = size_of::<u64>();
+        // SAFETY: a null new action only asks; `action` is as large as a kernel_sigaction, whose
+        // first word is the handler, and valid for writes.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                std::ptr::null::<usize>(),
+                action.as_mut_ptr(),
+                size,
+            )
+        };
+        result == 0 && action[0] == libc::SIG_IGN
     };
     (1..=64).filter(is_ignored).collect()
 }

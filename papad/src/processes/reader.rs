@@ -1,0 +1,175 @@
+//! Who reads a process's output, and how far each has come.
+//!
+//! Every reader has its own place. Output is kept until all attached readers that take it have
+//! acknowledged it; with none attached, what any of them acknowledged is gone. A reader that only
+//! looks neither keeps nor drops anything.
+
+use std::sync::Arc;
+
+use super::waker::Waker;
+
+/// Names one reader of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReaderId(u64);
+
+/// What a reader wants of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wants {
+    /// Whether it acknowledges, and so decides what is kept.
+    pub(crate) takes: bool,
+    /// Whether it wants output, and not the end alone.
+    pub(crate) data: bool,
+    pub(crate) from: Start,
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The oldest byte kept.
+    Oldest,
+    /// The end as it is now.
+    Newest,
+    /// Here; all before counts as acknowledged by it.
+    Position(u64),
+}
+
+impl Wants {
+    /// What every watcher of papa 1.0 wants.
+    pub(crate) const ALL: Wants = Wants { takes: true, data: true, from: Start::Oldest };
+}
+
+/// One reader's place.
+pub(super) struct Reader {
+    id: ReaderId,
+    waker: Arc<Waker>,
+    takes: bool,
+    pub(super) data: bool,
+    /// Positions: all before is acknowledged, and all before was sent.
+    pub(super) acknowledged: u64,
+    pub(super) sent: u64,
+    /// Whether the end of the process was sent, and acknowledged.
+    pub(super) sent_end: bool,
+    pub(super) acknowledged_end: bool,
+}
+
+/// All readers of a process.
+#[derive(Default)]
+pub(super) struct Readers {
+    readers: Vec<Reader>,
+    last_id: u64,
+    /// The furthest positions that any reader has acknowledged, and was sent.
+    acknowledged_by_any: u64,
+    sent_to_any: u64,
+    end_acknowledged_by_any: bool,
+}
+
+impl Readers {
+    /// Those of a process that another server had before: they may have been sent all there is.
+    pub(super) fn recovered(end: u64) -> Readers {
+        Readers { sent_to_any: end, ..Readers::default() }
+    }
+
+    /// Adds one that has been sent all before `sent`, and has acknowledged all before
+    /// `acknowledged`.
+    pub(super) fn attach(
+        &mut self,
+        waker: Arc<Waker>,
+        wants: Wants,
+        acknowledged: u64,
+        sent: u64,
+    ) -> ReaderId {
+        self.last_id += 1;
+        let id = ReaderId(self.last_id);
+        let Wants { takes, data, .. } = wants;
+        let (sent_end, acknowledged_end) = (false, false);
+        self.readers.push(Reader {
+            id,
+            waker,
+            takes,
+            data,
+            acknowledged,
+            sent,
+            sent_end,
+            acknowledged_end,
+        });
+        if takes && data {
+            self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
+        }
+        id
+    }
+
+    pub(super) fn detach(&mut self, id: ReaderId) {
+        self.readers.retain(|reader| reader.id != id);
+    }
+
+    pub(super) fn get(&self, id: ReaderId) -> Option<&Reader> {
+        self.readers.iter().find(|reader| reader.id == id)
+    }
+
+    fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
+        self.readers.iter_mut().find(|reader| reader.id == id)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.readers.len()
+    }
+
+    pub(super) fn wake(&self) {
+        self.readers.iter().for_each(|reader| reader.waker.wake());
+    }
+
+    /// Everything before `position` is on its way to the reader.
+    pub(super) fn set_sent(&mut self, id: ReaderId, position: u64) {
+        self.sent_to_any = self.sent_to_any.max(position);
+        if let Some(reader) = self.get_mut(id) {
+            reader.sent = position;
+        }
+    }
+
+    pub(super) fn set_sent_end(&mut self, id: ReaderId) {
+        if let Some(reader) = self.get_mut(id) {
+            reader.sent_end = true;
+        }
+    }
+
+    /// The reader has taken all before `position`; false if it was not sent that much.
+    pub(super) fn acknowledge(&mut self, id: ReaderId, position: u64) -> bool {
+        let Some(reader) = self.get_mut(id) else { return false };
+        if position > reader.sent {
+            return false;
+        }
+        reader.acknowledged = reader.acknowledged.max(position);
+        let acknowledged = reader.acknowledged;
+        if reader.takes && reader.data {
+            self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
+        }
+        true
+    }
+
+    /// The reader has taken the process's end; false if it was not sent that.
+    pub(super) fn acknowledge_end(&mut self, id: ReaderId) -> bool {
+        let Some(reader) = self.get_mut(id).filter(|reader| reader.sent_end) else { return false };
+        reader.acknowledged_end = true;
+        let takes = reader.takes;
+        self.end_acknowledged_by_any |= takes;
+        true
+    }
+
+    /// Everything before this position may be dropped.
+    pub(super) fn released(&self) -> u64 {
+        let keeping = self.readers.iter().filter(|reader| reader.takes && reader.data);
+        let least = keeping.map(|reader| reader.acknowledged).min();
+        least.unwrap_or(self.acknowledged_by_any)
+    }
+
+    /// Nothing before this position may be rearranged: a reader may come back to it.
+    pub(super) fn sent_to_any(&self) -> u64 {
+        self.sent_to_any
+    }
+
+    /// Whether nobody who takes the process's end is still to be told of it, and someone was.
+    pub(super) fn is_end_acknowledged(&self) -> bool {
+        let mut taking = self.readers.iter().filter(|reader| reader.takes);
+        self.end_acknowledged_by_any && taking.all(|reader| reader.acknowledged_end)
+    }
+}
