@@ -31,6 +31,16 @@ impl Stream {
             Self::Err => "err",
         }
     }
+
+    /// The stream of that name.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        match text {
+            b"out" => Some(Self::Out),
+            b"err" => Some(Self::Err),
+            _ => None,
+        }
+    }
 }
 
 /// Nanoseconds since the epoch (1970-01-01 00:00 UTC).

@@ -3,7 +3,7 @@
 //! This crate turns the bytes of a line into a [`command::Command`], and output into
 //! [`frame`]s. It does no I/O, keeps no state and has no dependencies, so every rule of the wire
 //! can be tested without a socket. The rules are those of papa 1.0, except where a module says
-//! that papad knows better.
+//! that papad knows better; [`exact`] is papad's own protocol 2, which a session asks for.
 //!
 //! Everything a client sends is bytes (`Vec<u8>`), not text: names, arguments and values may hold
 //! any encoding, and papad gives them back as they came.
@@ -11,6 +11,7 @@
 
 pub mod command;
 mod error;
+pub mod exact;
 pub mod frame;
 pub mod help;
 mod lookup;

@@ -1,5 +1,6 @@
 //! The `key=value` words of `make`.
 
+mod limit;
 mod process;
 mod socket;
 
@@ -10,8 +11,10 @@ use std::iter::Peekable;
 use crate::error::CommandError;
 use crate::text::shown;
 
-pub use process::{MAX_BUFSIZE, ProcessOptions, Resource, Stderr, Stdout};
+pub use limit::Limit;
+pub use process::{MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Resource, Stderr, Stdout};
 pub use socket::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
+pub(crate) use socket::{check_interface, check_path};
 
 /// Options by key. Each key is there once, as it was written.
 pub type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;

@@ -2,7 +2,9 @@
 //!
 //! A word is bare, or stands in double quotes. Inside quotes `\\`, `\"`, `\n`, `\r`, `\t` and
 //! `\xHH` (two hexadecimal digits) are escapes, and `""` is an empty word. A bare word has no
-//! escapes: a `\` in it is itself.
+//! escapes and no `"` or `\` in it, so that nobody takes one for an escape. Control characters
+//! and byte 255, which begins a command of telnet, are never themselves: they are said as `\xHH`.
+//! All other bytes may be, so that people can type their own language.
 
 use std::error::Error;
 use std::fmt;
@@ -12,6 +14,10 @@ use std::fmt;
 pub enum QuotedError {
     /// A quote stands inside a bare word.
     QuoteInWord,
+    /// A `\` stands inside a bare word.
+    BackslashInWord,
+    /// A control character or byte 255 is not escaped.
+    NotEscaped,
     /// A closing quote is not followed by a space or the end of the line.
     TextAfterQuote,
     /// The line ends inside quotes.
@@ -23,9 +29,15 @@ pub enum QuotedError {
 impl fmt::Display for QuotedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::QuoteInWord => "A quote may only stand at the beginning of a word",
-            Self::TextAfterQuote => "A closing quote must be followed by a space",
-            Self::Unclosed => "A quote is not closed",
+            Self::QuoteInWord => {
+                r#"A word with a quote in it must be quoted as a whole: "key=a b""#
+            }
+            Self::BackslashInWord => {
+                r#"A word with a "\" in it must be quoted, and the "\" doubled"#
+            }
+            Self::NotEscaped => r"A control character or byte 255 must be \xHH in a quoted word",
+            Self::TextAfterQuote => "A closing quote must be followed by a space or the line's end",
+            Self::Unclosed => "A quote must be closed before the line ends",
             Self::BadEscape => r#"A "\" in quotes must be followed by one of: \, ", n, r, t, xHH"#,
         })
     }
@@ -51,14 +63,28 @@ pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, QuotedError> {
             _ => {
                 let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
                 let (word, rest) = rest.split_at(end);
-                if word.contains(&b'"') {
-                    return Err(QuotedError::QuoteInWord);
-                }
+                check_bare(word)?;
                 words.push(word.to_vec());
                 rest
             }
         }
     }
+}
+
+fn check_bare(word: &[u8]) -> Result<(), QuotedError> {
+    for &byte in word {
+        match byte {
+            b'"' => return Err(QuotedError::QuoteInWord),
+            b'\\' => return Err(QuotedError::BackslashInWord),
+            _ if must_be_escaped(byte) => return Err(QuotedError::NotEscaped),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn must_be_escaped(byte: u8) -> bool {
+    byte.is_ascii_control() || byte == 0xff
 }
 
 /// Reads a word whose opening quote is already taken. Returns it and what follows its space.
@@ -71,6 +97,7 @@ fn quoted_word(mut rest: &[u8]) -> Result<(Vec<u8>, &[u8]), QuotedError> {
             [b'"', b' ', after @ ..] => return Ok((word, after)),
             [b'"', ..] => return Err(QuotedError::TextAfterQuote),
             [b'\\', after @ ..] => escape(after)?,
+            [byte, ..] if must_be_escaped(*byte) => return Err(QuotedError::NotEscaped),
             [byte, after @ ..] => (*byte, after),
         };
         word.push(byte);
@@ -157,7 +184,27 @@ mod tests {
 
     #[test]
     fn a_bare_word_has_no_escapes() {
-        assert_split(b"a\\nb c\\", &[b"a\\nb", b"c\\"]);
+        for line in [&b"a\\nb"[..], b"a\\ b", b"\\", b"a \\x41"] {
+            assert_eq!(split(line), Err(QuotedError::BackslashInWord), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn bytes_beyond_ascii_may_be_themselves() {
+        assert_split(
+            "caf\u{e9} \"\u{e9} \u{e8}\"".as_bytes(),
+            &["caf\u{e9}".as_bytes(), "\u{e9} \u{e8}".as_bytes()],
+        );
+        assert_split(b"\x80\xfe", &[b"\x80\xfe"]);
+    }
+
+    #[test]
+    fn control_characters_and_byte_255_are_escaped() {
+        for byte in (0..=0x1f).chain([0x7f, 0xff]) {
+            for line in [vec![b'a', byte], vec![b'"', byte, b'"']] {
+                assert_eq!(split(&line), Err(QuotedError::NotEscaped), "{line:?}");
+            }
+        }
     }
 
     #[test]
@@ -185,6 +232,8 @@ mod tests {
     fn errors_are_plain_sentences() {
         let said: Vec<String> = [
             QuotedError::QuoteInWord,
+            QuotedError::BackslashInWord,
+            QuotedError::NotEscaped,
             QuotedError::TextAfterQuote,
             QuotedError::Unclosed,
             QuotedError::BadEscape,
@@ -195,9 +244,11 @@ mod tests {
         assert_eq!(
             said,
             [
-                "A quote may only stand at the beginning of a word",
-                "A closing quote must be followed by a space",
-                "A quote is not closed",
+                r#"A word with a quote in it must be quoted as a whole: "key=a b""#,
+                r#"A word with a "\" in it must be quoted, and the "\" doubled"#,
+                r"A control character or byte 255 must be \xHH in a quoted word",
+                "A closing quote must be followed by a space or the line's end",
+                "A quote must be closed before the line ends",
                 r#"A "\" in quotes must be followed by one of: \, ", n, r, t, xHH"#,
             ]
         );

@@ -1,7 +1,7 @@
 //! Every option of `make process`: what it becomes, and what is said when it is wrong.
 
 use papa_protocol::command::{Command, parse};
-use papa_protocol::options::{MAX_BUFSIZE, ProcessOptions, Resource, Stderr, Stdout};
+use papa_protocol::options::{Limit, MAX_BUFSIZE, ProcessOptions, Resource, Stderr, Stdout};
 use papa_protocol::words;
 
 fn run(line: &str) -> Result<Command, String> {
@@ -48,7 +48,12 @@ fn process_options_become_what_they_say() {
         env: [("PATH", "/bin"), ("EMPTY", ""), ("a.b", "c=d")]
             .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
             .into(),
-        rlimits: [(Resource::Nofile, 1024), (Resource::Core, u64::MAX)].into(),
+        rlimits: [
+            (Resource::Nofile, Limit::both(1024)),
+            (Resource::Core, Limit::both(Limit::UNLIMITED)),
+        ]
+        .into(),
+        ..ProcessOptions::default()
     };
     assert_eq!(options, expected);
     assert_eq!(process("stderr=0").stderr, Stderr::Null);
@@ -91,11 +96,11 @@ fn a_resource_has_one_name_in_any_case() {
 #[test]
 fn an_rlimit_is_an_integer() {
     let limit = |value: &str| process(&format!("rlimit.cpu={value}")).rlimits[&Resource::Cpu];
-    assert_eq!(limit("0"), 0);
-    assert_eq!(limit("1_000"), 1_000);
-    assert_eq!(limit("-1"), u64::MAX);
-    assert_eq!(limit("18446744073709551615"), u64::MAX);
-    for text in ["x", "", "1k", "1.5"] {
+    assert_eq!(limit("0"), Limit::both(0));
+    assert_eq!(limit("1_000"), Limit::both(1_000));
+    assert_eq!(limit("-1"), Limit::both(Limit::UNLIMITED));
+    assert_eq!(limit("18446744073709551615"), Limit::both(Limit::UNLIMITED));
+    for text in ["x", "", "1k", "1.5", "1:2", "unlimited"] {
         let said = process_error(&format!("rlimit.NoFile={text}"));
         let expected =
             format!("The rlimit value for \"NoFile\" must be an integer, not \"{text}\"");
@@ -127,6 +132,14 @@ fn other_process_options_are_refused_by_name() {
     assert_eq!(process_error("watch=2"), r#"watch must be 0 or 1, not "2""#);
     assert_eq!(process_error("shell="), r#"shell must be 0 or 1, not """#);
     assert_eq!(process_error("env.=1"), "An environment variable requires a name");
+}
+
+#[test]
+fn what_protocol_2_adds_is_unknown_here() {
+    for key in ["umask", "overflow", "linger", "listen", "inherit", "dir"] {
+        let said = process_error(&format!("{key}=1"));
+        assert_eq!(said, format!("Unknown option \"{key}\" for make process"));
+    }
 }
 
 #[test]

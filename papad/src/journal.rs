@@ -170,6 +170,11 @@ impl Journal {
         Change { current: self.current.read().unwrap_or_else(PoisonError::into_inner) }
     }
 
+    /// Bytes in the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.change().current.size.load(Ordering::Relaxed)
+    }
+
     /// Puts a new file with just these records in force if the present one is long, by `hold`,
     /// which has the keeper hold it in place of the old one. Does nothing while a change is under
     /// way, a child that records itself included: it will be tried again soon.

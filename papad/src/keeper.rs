@@ -97,7 +97,7 @@ impl Keeper {
             held: (0..).map(Held::Control).zip(sockets).collect(),
             server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start { starts: 0, descriptor_limit },
+            start: Start { starts: 0, last_end: None, descriptor_limit },
             pause: Duration::ZERO,
             told: None,
             ready,
@@ -250,7 +250,7 @@ impl Keeper {
         log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
         let handed = link
             .hand_over(self.held.iter())
-            .and_then(|()| link.tell_server(&ToServer::Start(self.start)));
+            .and_then(|()| link.tell_server(&ToServer::Start(self.start.clone())));
         if let Err(error) = handed {
             // Its SIGCHLD comes next.
             log::warn!("keeper", "a server ended while it was started: {error}");
@@ -270,6 +270,7 @@ impl Keeper {
             };
             log::warn!("keeper", "the server ended {how}; starting it again");
         }
+        self.start.last_end = Some(code);
         if !ready {
             self.longer_pause();
         }

@@ -97,10 +97,12 @@ pub(crate) enum ToServer {
 }
 
 /// What a server needs to know of papad's life so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
     /// How many servers there were, this one included.
     pub(crate) starts: u64,
+    /// How the last server ended: its exit status, or minus a signal's number.
+    pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
 }
@@ -165,8 +167,9 @@ impl Link {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
             ToServer::Start(start) => {
-                let Start { starts, descriptor_limit: (soft, hard) } = start;
-                self.send_text(&format!("start {starts} {soft} {hard}"))
+                let Start { starts, last_end, descriptor_limit: (soft, hard) } = start;
+                let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
+                self.send_text(&format!("start {starts} {last_end} {soft} {hard}"))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -212,6 +215,7 @@ impl Link {
             Some("held") => ToServer::Held(pair_up(words, fds)?),
             Some("start") => ToServer::Start(Start {
                 starts: number(&mut words)?,
+                last_end: words.next().and_then(|word| word.parse().ok()),
                 descriptor_limit: (number(&mut words)?, number(&mut words)?),
             }),
             Some("exited") => {

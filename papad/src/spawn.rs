@@ -3,6 +3,7 @@
 //! The child writes its pid into the journal before anything else, so there is no instant at
 //! which a killed server leaves a running child that nobody knows.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, NulError};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -12,7 +13,7 @@ use papa_protocol::text::shown;
 
 use crate::journal::{Change, Record};
 use crate::processes::{Identity, Spec};
-use crate::sys::{self, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
+use crate::sys::{self, ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
 
 /// Where programs without a slash in their name are looked for when the environment has no PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -38,8 +39,9 @@ pub(crate) struct Program<'a> {
     /// The process's number in the journal.
     pub(crate) id: u64,
     pub(crate) spec: &'a Spec,
-    /// `spec.args` with references to sockets replaced.
+    /// `spec.args` and `spec.env` with references to sockets replaced.
     pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(crate) identity: &'a Identity,
     pub(crate) descriptors: Vec<Passed<'a>>,
 }
@@ -58,7 +60,9 @@ impl Program<'_> {
     ) -> Result<(), String> {
         let spec = self.spec;
         let args = if spec.shell { shell_args(&self.args) } else { self.args };
-        let env = spec.env.iter().map(|(key, value)| [key, &b"="[..], value].concat()).collect();
+        let mut env: Vec<Vec<u8>> =
+            self.env.iter().map(|(key, value)| [key, &b"="[..], value].concat()).collect();
+        env.extend(listen_variables(&spec.listen));
         let has_nul = |_: NulError| "A NUL byte cannot be passed to a program".to_owned();
         let cannot_prepare = |error: io::Error| format!("Cannot prepare the process - {error}");
 
@@ -83,7 +87,7 @@ impl Program<'_> {
             started: started_record(self.id),
             failed: Record::new("failed").number(self.id).into_bytes(),
             ignored_signals: defaults.ignored_signals.clone(),
-            umask: defaults.umask,
+            umask: spec.umask.unwrap_or(defaults.umask),
             folder: spec.working_dir.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
             limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
@@ -96,6 +100,7 @@ impl Program<'_> {
             programs: c_strings(candidates(spec, &args)).map_err(has_nul)?,
             args: c_strings(args).map_err(has_nul)?,
             env: c_strings(env).map_err(has_nul)?,
+            listen_pid: (!spec.listen.is_empty()).then(ListenPid::new),
         };
         sys::start_child(&mut plan, pid).map_err(|error| describe(&error, spec))
     }
@@ -133,6 +138,15 @@ fn started_record(id: u64) -> PidRecord {
     let bytes = Record::new("started").number(id).word(digits).into_bytes();
     let place = bytes.len() - 1 - PID_DIGITS;
     PidRecord { bytes, place }
+}
+
+/// What systemd's `sd_listen_fds(3)` reads, but for the pid.
+fn listen_variables(names: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let count = format!("LISTEN_FDS={}", names.len());
+    vec![count.into_bytes(), [&b"LISTEN_FDNAMES="[..], &names.join(&b':')].concat()]
 }
 
 /// The words are one command line for the shell, as a person types it.

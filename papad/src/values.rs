@@ -9,7 +9,33 @@ use papa_protocol::name::{Pattern, Patterns};
 
 use crate::journal::{Fields, Journal, Record};
 
-type Table = BTreeMap<Vec<u8>, Vec<u8>>;
+type Table = BTreeMap<Vec<u8>, Value>;
+
+/// A session, for as long as a server lives.
+pub(crate) type SessionId = u64;
+
+/// A value, and the session it ends with, if it does.
+struct Value {
+    text: Vec<u8>,
+    session: Option<SessionId>,
+}
+
+/// What must be so for a value to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Condition {
+    Any,
+    Absent,
+    Is(Vec<u8>),
+}
+
+/// Why a value was not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unchanged {
+    /// There is no value of this name.
+    Absent,
+    /// There is one, and the condition wants another, or none.
+    Other,
+}
 
 /// All values.
 pub(crate) struct Values {
@@ -26,7 +52,15 @@ impl Replayed {
     pub(crate) fn apply(&mut self, verb: &[u8], mut fields: Fields) -> Option<()> {
         let name = fields.word()?;
         match verb {
-            b"set" => drop(self.0.insert(name, fields.word()?)),
+            b"set" => {
+                let text = fields.word()?;
+                // The session it belonged to is over.
+                if fields.word().is_some() {
+                    self.0.remove(&name);
+                } else {
+                    self.0.insert(name, Value { text, session: None });
+                }
+            }
             b"unset" => drop(self.0.remove(&name)),
             _ => return None,
         }
@@ -44,43 +78,77 @@ impl Values {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a value.
-    pub(crate) fn set(&self, name: Vec<u8>, value: Vec<u8>) -> io::Result<()> {
-        let record = Record::new("set").word(&name).word(&value);
+    /// Stores a value if the condition holds; with a session, until that ends.
+    pub(crate) fn set(
+        &self,
+        name: Vec<u8>,
+        text: Vec<u8>,
+        condition: &Condition,
+        session: Option<SessionId>,
+    ) -> io::Result<Result<(), Unchanged>> {
+        let record = Record::new("set").word(&name).word(&text);
+        let record = if session.is_some() { record.word("session") } else { record };
         let change = self.journal.change();
         let mut table = self.lock();
+        if let Err(unchanged) = condition.check(table.get(&name)) {
+            return Ok(Err(unchanged));
+        }
         change.append(record)?;
-        table.insert(name, value);
-        Ok(())
+        table.insert(name, Value { text, session });
+        Ok(Ok(()))
     }
 
-    /// Removes a value, if it is there.
-    pub(crate) fn unset(&self, name: &[u8]) -> io::Result<()> {
+    /// Removes a value if the condition holds.
+    pub(crate) fn unset(
+        &self,
+        name: &[u8],
+        condition: &Condition,
+    ) -> io::Result<Result<(), Unchanged>> {
         let change = self.journal.change();
         let mut table = self.lock();
-        if table.contains_key(name) {
-            change.append(Record::new("unset").word(name))?;
-            table.remove(name);
+        let value = table.get(name);
+        if let Err(unchanged) = condition.check(value) {
+            return Ok(Err(unchanged));
+        }
+        if value.is_none() {
+            return Ok(Err(Unchanged::Absent));
+        }
+        change.append(Record::new("unset").word(name))?;
+        table.remove(name);
+        Ok(Ok(()))
+    }
+
+    /// Removes the values of a session that has ended.
+    pub(crate) fn end_session(&self, session: SessionId) -> io::Result<()> {
+        let change = self.journal.change();
+        let mut table = self.lock();
+        let is_its = |value: &Value| value.session == Some(session);
+        let names: Vec<Vec<u8>> =
+            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            change.append(Record::new("unset").word(&name))?;
+            table.remove(&name);
         }
         Ok(())
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.lock().get(name).cloned()
+        self.lock().get(name).map(|value| value.text.clone())
     }
 
-    /// `NAME VALUE` of each value that the patterns name, in the order of their names.
-    pub(crate) fn lines(&self, patterns: &Patterns) -> Vec<Vec<u8>> {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Name and text of each value that the patterns name, in the order of their names, and
+    /// whether it ends with a session.
+    pub(crate) fn find(&self, patterns: &Patterns) -> Vec<(Vec<u8>, Vec<u8>, bool)> {
         let table = self.lock();
-        let names = names(&table, patterns);
-        names.into_iter().map(|name| [name, &b" "[..], &table[name]].concat()).collect()
-    }
-
-    /// Removes the values that the patterns name.
-    pub(crate) fn remove(&self, patterns: &Patterns) -> io::Result<()> {
-        let found: Vec<Vec<u8>> =
-            names(&self.lock(), patterns).into_iter().map(<[u8]>::to_vec).collect();
-        found.iter().try_for_each(|name| self.unset(name))
+        let found = names(&table, patterns).into_iter();
+        found
+            .map(|name| (name.to_vec(), table[name].text.clone(), table[name].session.is_some()))
+            .collect()
     }
 
     /// Whether there is no value.
@@ -94,7 +162,19 @@ impl Values {
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
         let table = self.lock();
-        table.iter().try_for_each(|(name, value)| write(Record::new("set").word(name).word(value)))
+        let mut kept = table.iter().filter(|(_, value)| value.session.is_none());
+        kept.try_for_each(|(name, value)| write(Record::new("set").word(name).word(&value.text)))
+    }
+}
+
+impl Condition {
+    fn check(&self, value: Option<&Value>) -> Result<(), Unchanged> {
+        match (self, value) {
+            (Condition::Any, _) | (Condition::Absent, None) => Ok(()),
+            (Condition::Is(text), Some(value)) if *text == value.text => Ok(()),
+            (_, None) => Err(Unchanged::Absent),
+            (_, Some(_)) => Err(Unchanged::Other),
+        }
     }
 }
 

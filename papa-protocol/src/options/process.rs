@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::{Pairs, c_text, flag, given_twice, integer, refuse_nul, unknown};
+use super::{Limit, Pairs, c_text, flag, given_twice, integer, refuse_nul, unknown};
 use crate::error::CommandError;
 use crate::size;
 use crate::text::shown;
@@ -11,7 +11,13 @@ use crate::text::shown;
 /// The most bytes of output that may be kept for one process: 64 GiB.
 pub const MAX_BUFSIZE: u64 = 64 << 30;
 
+/// The longest time that `linger=` may name, in milliseconds: an hour.
+pub const MAX_LINGER_MS: u64 = 60 * 60 * 1000;
+
 /// How a process is to be started.
+///
+/// From `umask` on the fields are protocol 2's alone: papa 1.0 has no words for them, and leaves
+/// them as they are by default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProcessOptions {
     /// `uid=`: a user's number or name. `None` is papad's own.
@@ -28,14 +34,49 @@ pub struct ProcessOptions {
     pub stdout: Stdout,
     /// `stderr=`
     pub stderr: Stderr,
-    /// `watch=`: whether the session goes on to watch the process.
+    /// `watch=`: whether the session goes on to watch the process. papa 1.0's alone.
     pub watch: bool,
     /// `shell=`: whether the words are handed to `/bin/sh -c`.
     pub shell: bool,
     /// `env.KEY=`: the whole environment of the process. No key is empty.
     pub env: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// `rlimit.NAME=`: soft and hard limit in one, `u64::MAX` for no limit (`RLIM_INFINITY`).
-    pub rlimits: BTreeMap<Resource, u64>,
+    /// `rlimit.NAME=`. papa 1.0 has one number for both limits.
+    pub rlimits: BTreeMap<Resource, Limit>,
+    /// `umask=`: the process's file mode creation mask, 0 to 0o777. `None` is papad's own.
+    pub umask: Option<u32>,
+    /// `overflow=`
+    pub overflow: Overflow,
+    /// `linger=`: milliseconds after the exit during which output of descendants that hold the
+    /// pipes is still waited for, at most [`MAX_LINGER_MS`]. `None` is papad's default.
+    pub linger_ms: Option<u64>,
+    /// `listen=`: names of the sockets that the process finds at descriptors 3, 4, ..., as
+    /// `sd_listen_fds(3)` says. None is empty, holds `,` or `:`, or is there twice.
+    pub listen: Vec<Vec<u8>>,
+    /// `inherit=`: names of the sockets that the process finds at their own file numbers. None is
+    /// empty, holds `,`, is there twice or in `listen` too.
+    pub inherit: Vec<Vec<u8>>,
+}
+
+/// What happens to output when the buffer is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Overflow {
+    /// `drop`: the oldest output goes, and is counted.
+    #[default]
+    Drop,
+    /// `block`: no more is read until a watcher acknowledges. The process waits in write(2) when
+    /// its pipe is full, too.
+    Block,
+}
+
+impl Overflow {
+    /// `drop` or `block`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Block => "block",
+        }
+    }
 }
 
 /// Where standard output goes.
@@ -98,7 +139,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::As,
         Self::Core,
         Self::Cpu,
@@ -191,7 +232,7 @@ impl ProcessOptions {
         let resource = Resource::parse(name)
             .ok_or_else(|| CommandError::new(format!("Unknown rlimit \"{}\"", shown(name))))?;
         let limit = match integer(value) {
-            Some(-1) => Some(u64::MAX),
+            Some(-1) => Some(Limit::UNLIMITED),
             Some(limit) => u64::try_from(limit).ok(),
             None => {
                 let (name, value) = (shown(name), shown(value));
@@ -206,7 +247,7 @@ impl ProcessOptions {
         })?;
         // Two spellings of one name are two keys, but one resource.
         match self.rlimits.entry(resource) {
-            Entry::Vacant(entry) => entry.insert(limit),
+            Entry::Vacant(entry) => entry.insert(Limit::both(limit)),
             Entry::Occupied(_) => return Err(given_twice(key)),
         };
         Ok(())

@@ -161,13 +161,7 @@ fn path_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
         }
     }
     let path = take(pairs, "path").unwrap_or_default();
-    if !path.starts_with(b"/") {
-        return Err(CommandError::new("Absolute path required for Unix sockets"));
-    }
-    if path.ends_with(b"/") {
-        return Err(CommandError::new("The path must name a file, not end in \"/\""));
-    }
-    refuse_nul("path", &path)?;
+    check_path(&path)?;
     let umask = match take(pairs, "umask") {
         Some(umask) => Some(number("The umask", MAX_UMASK, &umask)?),
         None => None,
@@ -183,9 +177,8 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
     }
     let host = c_text("host", take(pairs, "host").unwrap_or_default())?;
     let interface = c_text("interface", take(pairs, "interface").unwrap_or_default())?;
-    if interface.as_ref().is_some_and(|name| name.len() > MAX_INTERFACE) {
-        let message = format!("interface must not be longer than {MAX_INTERFACE} bytes");
-        return Err(CommandError::new(message));
+    if let Some(interface) = &interface {
+        check_interface(interface)?;
     }
     let port = match take(pairs, "port") {
         Some(port) => number("The port", u32::from(u16::MAX), &port)? as u16,
@@ -196,4 +189,24 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
         None => false,
     };
     Ok(SocketAddress::Host { host, port, interface, reuseport })
+}
+
+/// Whether a Unix socket may be bound to this path.
+pub(crate) fn check_path(path: &[u8]) -> Result<(), CommandError> {
+    if !path.starts_with(b"/") {
+        return Err(CommandError::new("Absolute path required for Unix sockets"));
+    }
+    if path.ends_with(b"/") {
+        return Err(CommandError::new("The path must name a file, not end in \"/\""));
+    }
+    refuse_nul("path", path)
+}
+
+/// Whether a network interface may have this name.
+pub(crate) fn check_interface(name: &[u8]) -> Result<(), CommandError> {
+    if name.len() > MAX_INTERFACE {
+        let message = format!("interface must not be longer than {MAX_INTERFACE} bytes");
+        return Err(CommandError::new(message));
+    }
+    Ok(())
 }

@@ -4,6 +4,8 @@ use std::ffi::CString;
 
 use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
+use papa_protocol::exact::{Code, Failure};
+
 /// Users and groups by number, as a child takes them on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -18,7 +20,7 @@ impl Identity {
     /// supplementary groups are initialised as by initgroups(3) where papad may set them.
     ///
     /// This may wait for a name service: the caller holds no lock.
-    pub(crate) fn look_up(uid: Option<&[u8]>, gid: Option<&[u8]>) -> Result<Identity, String> {
+    pub(crate) fn look_up(uid: Option<&[u8]>, gid: Option<&[u8]>) -> Result<Identity, Failure> {
         let user = uid.map(find_user).transpose()?;
         let group = gid.map(find_group).transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
@@ -32,7 +34,7 @@ impl Identity {
     }
 }
 
-fn find_user(text: &[u8]) -> Result<User, String> {
+fn find_user(text: &[u8]) -> Result<User, Failure> {
     let shown = text.escape_ascii();
     let (found, what) = match number(text) {
         Some(uid) => (User::from_uid(Uid::from_raw(uid)), "id"),
@@ -40,12 +42,17 @@ fn find_user(text: &[u8]) -> Result<User, String> {
     };
     match found {
         Ok(Some(user)) => Ok(user),
-        Ok(None) => Err(format!("'{shown}' is not a valid user {what}")),
-        Err(errno) => Err(format!("Cannot look up user '{shown}' - {}", errno.desc())),
+        Ok(None) => {
+            Err(Failure::new(Code::NotFound, format!("'{shown}' is not a valid user {what}")))
+        }
+        Err(errno) => Err(Failure::new(
+            Code::Internal,
+            format!("Cannot look up user '{shown}' - {}", errno.desc()),
+        )),
     }
 }
 
-fn find_group(text: &[u8]) -> Result<Gid, String> {
+fn find_group(text: &[u8]) -> Result<Gid, Failure> {
     let shown = text.escape_ascii();
     let found = match number(text) {
         Some(gid) => Group::from_gid(Gid::from_raw(gid)),
@@ -53,18 +60,22 @@ fn find_group(text: &[u8]) -> Result<Gid, String> {
     };
     match found {
         Ok(Some(group)) => Ok(group.gid),
-        Ok(None) => Err(format!("No such group: '{shown}'")),
-        Err(errno) => Err(format!("Cannot look up group '{shown}' - {}", errno.desc())),
+        Ok(None) => Err(Failure::new(Code::NotFound, format!("No such group: '{shown}'"))),
+        Err(errno) => Err(Failure::new(
+            Code::Internal,
+            format!("Cannot look up group '{shown}' - {}", errno.desc()),
+        )),
     }
 }
 
-fn groups_of(user: &User, gid: Gid) -> Result<Vec<u32>, String> {
+fn groups_of(user: &User, gid: Gid) -> Result<Vec<u32>, Failure> {
     let name = CString::new(user.name.as_bytes()).unwrap_or_default();
     match getgrouplist(&name, gid) {
         Ok(groups) => Ok(groups.into_iter().map(Gid::as_raw).collect()),
-        Err(errno) => {
-            Err(format!("Cannot look up the groups of '{}' - {}", user.name, errno.desc()))
-        }
+        Err(errno) => Err(Failure::new(
+            Code::Internal,
+            format!("Cannot look up the groups of '{}' - {}", user.name, errno.desc()),
+        )),
     }
 }
 

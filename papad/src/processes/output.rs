@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 
 use papa_protocol::frame::{Stream, Time};
+use papa_protocol::options::Overflow;
 
 use super::reader::{Reader, ReaderId, Readers, Start, Wants};
 use super::waker::Waker;
@@ -54,22 +55,12 @@ pub(crate) struct Piece {
     pub(crate) length: u64,
 }
 
-/// How output that does not fit is treated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum WhenFull {
-    /// The oldest is pushed out.
-    #[default]
-    Drop,
-    /// The process waits.
-    Block,
-}
-
 /// A process's output.
 pub(crate) struct Output {
     pipes: Pipes,
     /// `None` if nothing is kept.
     ring: Option<Ring>,
-    when_full: WhenFull,
+    overflow: Overflow,
     /// Whether what comes from now on is kept. If not, it is read all the same, so that whoever
     /// holds the pipe is neither blocked nor killed.
     keeps: bool,
@@ -103,16 +94,16 @@ impl From<Filled> for Captured {
 }
 
 impl Output {
-    pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, when_full: WhenFull) -> Output {
+    pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, overflow: Overflow) -> Output {
         let newest = ring.as_ref().and_then(Ring::newest).unwrap_or(Time(0));
         let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end));
         let keeps = ring.is_some();
-        Output { pipes, ring, when_full, keeps, is_stuck: false, newest, readers }
+        Output { pipes, ring, overflow, keeps, is_stuck: false, newest, readers }
     }
 
     /// Neither pipes nor anything kept.
     pub(crate) fn none() -> Output {
-        Output::new(Pipes::default(), None, WhenFull::Drop)
+        Output::new(Pipes::default(), None, Overflow::Drop)
     }
 
     pub(crate) fn pipes(&self) -> &Pipes {
@@ -157,9 +148,9 @@ impl Output {
         let Some(pipe) = self.pipes.get(stream) else { return Captured::Nothing };
         let captured = match &mut self.ring {
             Some(ring) if self.keeps => {
-                let most = match self.when_full {
-                    WhenFull::Drop => u64::MAX,
-                    WhenFull::Block => ring.room(),
+                let most = match self.overflow {
+                    Overflow::Drop => u64::MAX,
+                    Overflow::Block => ring.room(),
                 };
                 if most == 0 {
                     self.is_stuck = true;
@@ -174,10 +165,13 @@ impl Output {
             }
             _ => throw_away(pipe),
         };
-        let captured = captured.map(Captured::from).unwrap_or_else(|error| {
-            log::error!("server", "a pipe cannot be read: {error}");
-            Captured::End
-        });
+        let captured = match captured {
+            Ok(filled) => Captured::from(filled),
+            Err(error) => {
+                log::error!("server", "a pipe cannot be read: {error}");
+                Captured::End
+            }
+        };
         if captured == Captured::Bytes(PIPE) {
             make_larger(pipe);
         }
@@ -222,14 +216,14 @@ impl Output {
         data.then_some((sent, first - sent))
     }
 
-    /// What the reader is to be sent next, at most `budget` bytes of it.
-    pub(crate) fn next_piece(&self, id: ReaderId, budget: u64) -> Option<Piece> {
+    /// What the reader is to be sent next, at most `budget` bytes of it and nothing after `until`.
+    pub(crate) fn next_piece(&self, id: ReaderId, budget: u64, until: u64) -> Option<Piece> {
         let (ring, reader) = (self.ring.as_ref()?, self.readers.get(id)?);
         if !reader.data {
             return None;
         }
         let (stream, time, start, length) = ring.chunks_from(reader.sent).next()?;
-        let length = length.min(budget);
+        let length = length.min(budget).min(until.saturating_sub(start));
         (length > 0).then_some(Piece { stream, time, start, length })
     }
 
@@ -249,7 +243,8 @@ impl Output {
     /// Whether the reader is to be told of the process's end: it was sent all output and not that.
     pub(crate) fn awaits_end(&self, id: ReaderId) -> bool {
         let (_, end, _) = self.extent();
-        let is_next = |reader: &Reader| !reader.sent_end && (!reader.data || reader.sent >= end);
+        let is_next =
+            |reader: &Reader| !reader.was_sent_end() && (!reader.data || reader.sent >= end);
         self.readers.get(id).is_some_and(is_next)
     }
 

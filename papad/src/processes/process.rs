@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papa_protocol::frame::{Stream, Time};
@@ -87,7 +87,19 @@ pub(crate) struct Process {
     pub(crate) started: Time,
     /// 0 until it has one.
     pub(crate) pid: AtomicI32,
+    /// Its number among all that were put on the list; 0 before.
+    pub(crate) listing: AtomicU64,
     state: Mutex<State>,
+}
+
+/// How a process is at one moment.
+pub(crate) struct Summary {
+    pub(crate) life: Life,
+    /// Its output is not recorded any more.
+    pub(crate) removed: bool,
+    /// The positions of the oldest byte kept and after the newest, and bytes pushed out unread.
+    pub(crate) extent: (u64, u64, u64),
+    pub(crate) readers: usize,
 }
 
 struct State {
@@ -117,7 +129,8 @@ impl Process {
     ) -> Process {
         let output = Output::none();
         let state = State { life, output, has_lingered: false, closed: None, removed: false };
-        Process { id, name, spec, started, pid: AtomicI32::new(pid), state: Mutex::new(state) }
+        let (pid, listing) = (AtomicI32::new(pid), AtomicU64::new(0));
+        Process { id, name, spec, started, pid, listing, state: Mutex::new(state) }
     }
 
     /// One that is off the list while its descendants write to its pipes.
@@ -141,6 +154,12 @@ impl Process {
 
     pub(crate) fn life(&self) -> Life {
         self.lock().life
+    }
+
+    pub(crate) fn summary(&self) -> Summary {
+        let state = self.lock();
+        let State { life, removed, ref output, .. } = *state;
+        Summary { life, removed, extent: output.extent(), readers: output.readers() }
     }
 
     /// `NAME pid=... args=...`, as papa's clients parse it: args comes last.
@@ -264,7 +283,7 @@ impl Process {
         let mut state = self.lock();
         let pipe = state.output.take_pipe(stream);
         // The end of the last pipe is what the end of the process may have waited for.
-        state.next();
+        state.is_over();
         pipe
     }
 
@@ -304,11 +323,13 @@ impl Process {
         state.output.attach(waker, wants).ok_or(NoReader::BeyondEnd)
     }
 
-    /// Appends frames with what the reader was not sent yet, up to `budget` bytes of output.
+    /// Appends frames with what the reader was not sent yet, up to `budget` bytes of output and
+    /// none after the position `until`.
     pub(crate) fn send(
         &self,
         reader: ReaderId,
         budget: u64,
+        until: u64,
         frames: &mut impl Frames,
     ) -> io::Result<Sent> {
         let mut state = self.lock();
@@ -321,7 +342,7 @@ impl Process {
             frames.lost(self, position, bytes);
         }
         let mut sent = 0;
-        while let Some(piece) = output.next_piece(reader, budget - sent) {
+        while let Some(piece) = output.next_piece(reader, budget - sent, until) {
             frames.begin_output(self, piece);
             output.send(reader, piece, frames.batch())?;
             frames.end_output();
@@ -384,23 +405,31 @@ impl State {
 
     /// What follows from how things are now.
     fn next(&mut self) -> Next {
-        let Life::Exited(exit) = self.life else {
-            return Next::Nothing;
-        };
-        if self.closed.is_none() && self.output.pipes().all_ended() {
-            self.close(exit);
+        if self.is_over() {
+            Next::Retire
+        } else if self.output.take_unstuck() {
+            Next::Unstick
+        } else {
+            Next::Nothing
         }
-        if self.removed || self.output.is_done() { Next::Retire } else { self.unstick() }
-    }
-
-    fn unstick(&mut self) -> Next {
-        if self.output.take_unstuck() { Next::Unstick } else { Next::Nothing }
     }
 
     fn next_after_exit(&mut self) -> Next {
-        match self.next() {
-            Next::Nothing if self.closed.is_none() => Next::Linger,
-            next => next,
+        if self.is_over() {
+            Next::Retire
+        } else if self.closed.is_none() {
+            Next::Linger
+        } else {
+            Next::Nothing
         }
+    }
+
+    /// Whether it has ended and nobody needs to know of it any more.
+    fn is_over(&mut self) -> bool {
+        let Life::Exited(exit) = self.life else { return false };
+        if self.closed.is_none() && self.output.pipes().all_ended() {
+            self.close(exit);
+        }
+        self.removed || self.output.is_done()
     }
 }

@@ -47,15 +47,27 @@ pub(super) struct Reader {
     /// Positions: all before is acknowledged, and all before was sent.
     pub(super) acknowledged: u64,
     pub(super) sent: u64,
-    /// Whether the end of the process was sent, and acknowledged.
-    pub(super) sent_end: bool,
-    pub(super) acknowledged_end: bool,
+    /// How far it has come with the end of the process.
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    NotSent,
+    Sent,
+    Acknowledged,
+}
+
+impl Reader {
+    pub(super) fn was_sent_end(&self) -> bool {
+        self.end != End::NotSent
+    }
 }
 
 /// All readers of a process.
 #[derive(Default)]
 pub(super) struct Readers {
-    readers: Vec<Reader>,
+    attached: Vec<Reader>,
     last_id: u64,
     /// The furthest positions that any reader has acknowledged, and was sent.
     acknowledged_by_any: u64,
@@ -81,17 +93,8 @@ impl Readers {
         self.last_id += 1;
         let id = ReaderId(self.last_id);
         let Wants { takes, data, .. } = wants;
-        let (sent_end, acknowledged_end) = (false, false);
-        self.readers.push(Reader {
-            id,
-            waker,
-            takes,
-            data,
-            acknowledged,
-            sent,
-            sent_end,
-            acknowledged_end,
-        });
+        let end = End::NotSent;
+        self.attached.push(Reader { id, waker, takes, data, acknowledged, sent, end });
         if takes && data {
             self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
         }
@@ -99,23 +102,23 @@ impl Readers {
     }
 
     pub(super) fn detach(&mut self, id: ReaderId) {
-        self.readers.retain(|reader| reader.id != id);
+        self.attached.retain(|reader| reader.id != id);
     }
 
     pub(super) fn get(&self, id: ReaderId) -> Option<&Reader> {
-        self.readers.iter().find(|reader| reader.id == id)
+        self.attached.iter().find(|reader| reader.id == id)
     }
 
     fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.readers.iter_mut().find(|reader| reader.id == id)
+        self.attached.iter_mut().find(|reader| reader.id == id)
     }
 
     pub(super) fn count(&self) -> usize {
-        self.readers.len()
+        self.attached.len()
     }
 
     pub(super) fn wake(&self) {
-        self.readers.iter().for_each(|reader| reader.waker.wake());
+        self.attached.iter().for_each(|reader| reader.waker.wake());
     }
 
     /// Everything before `position` is on its way to the reader.
@@ -127,8 +130,8 @@ impl Readers {
     }
 
     pub(super) fn set_sent_end(&mut self, id: ReaderId) {
-        if let Some(reader) = self.get_mut(id) {
-            reader.sent_end = true;
+        if let Some(reader) = self.get_mut(id).filter(|reader| reader.end == End::NotSent) {
+            reader.end = End::Sent;
         }
     }
 
@@ -148,8 +151,10 @@ impl Readers {
 
     /// The reader has taken the process's end; false if it was not sent that.
     pub(super) fn acknowledge_end(&mut self, id: ReaderId) -> bool {
-        let Some(reader) = self.get_mut(id).filter(|reader| reader.sent_end) else { return false };
-        reader.acknowledged_end = true;
+        let Some(reader) = self.get_mut(id).filter(|reader| reader.was_sent_end()) else {
+            return false;
+        };
+        reader.end = End::Acknowledged;
         let takes = reader.takes;
         self.end_acknowledged_by_any |= takes;
         true
@@ -157,7 +162,7 @@ impl Readers {
 
     /// Everything before this position may be dropped.
     pub(super) fn released(&self) -> u64 {
-        let keeping = self.readers.iter().filter(|reader| reader.takes && reader.data);
+        let keeping = self.attached.iter().filter(|reader| reader.takes && reader.data);
         let least = keeping.map(|reader| reader.acknowledged).min();
         least.unwrap_or(self.acknowledged_by_any)
     }
@@ -169,7 +174,7 @@ impl Readers {
 
     /// Whether nobody who takes the process's end is still to be told of it, and someone was.
     pub(super) fn is_end_acknowledged(&self) -> bool {
-        let mut taking = self.readers.iter().filter(|reader| reader.takes);
-        self.end_acknowledged_by_any && taking.all(|reader| reader.acknowledged_end)
+        let mut taking = self.attached.iter().filter(|reader| reader.takes);
+        self.end_acknowledged_by_any && taking.all(|reader| reader.end == End::Acknowledged)
     }
 }

@@ -6,8 +6,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use papa_protocol::frame::Time;
+use papa_protocol::options::Overflow;
 
-use super::output::{Output, Pipes, WhenFull};
+use super::output::{Output, Pipes};
 use super::process::{Exit, Life, Process};
 use super::spec::Spec;
 use super::table::Processes;
@@ -83,7 +84,7 @@ impl Processes {
             let Entry { name, started, spec, exit, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
-            let output = recover_output(id, process.spec.when_full, held);
+            let output = recover_output(id, process.spec.overflow, held);
             process.set_output(output);
             if removed {
                 process.remove();
@@ -94,7 +95,7 @@ impl Processes {
         for id in replayed.gone {
             let pipes = take_pipes(id, held);
             if !pipes.all_ended() {
-                let process = Process::draining(id, Output::new(pipes, None, WhenFull::Drop));
+                let process = Process::draining(id, Output::new(pipes, None, Overflow::Drop));
                 self.lock().draining.push(id);
                 self.watch_pipes(&Arc::new(process));
             }
@@ -115,7 +116,7 @@ impl Processes {
     }
 }
 
-fn recover_output(id: u64, when_full: WhenFull, held: &mut HashMap<Held, OwnedFd>) -> Output {
+fn recover_output(id: u64, overflow: Overflow, held: &mut HashMap<Held, OwnedFd>) -> Output {
     let pipes = take_pipes(id, held);
     let ring = held.remove(&Held::Ring(id)).and_then(|fd| {
         let ring = Ring::recover(File::from(fd));
@@ -124,7 +125,7 @@ fn recover_output(id: u64, when_full: WhenFull, held: &mut HashMap<Held, OwnedFd
         })
         .ok()
     });
-    Output::new(pipes, ring, when_full)
+    Output::new(pipes, ring, overflow)
 }
 
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {

@@ -3,14 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use papa_protocol::options::{ProcessOptions, Resource, Stderr, Stdout};
+use papa_protocol::command::MakeProcess;
+use papa_protocol::exact::DEFAULT_LINGER_MS;
+use papa_protocol::options::{Limit, Overflow, ProcessOptions, Resource, Stderr, Stdout};
 
 use super::identity::Identity;
-use super::output::WhenFull;
 use crate::journal::{Fields, Record, parse_number};
-
-/// How long the end of a process waits unless it was asked otherwise.
-const DEFAULT_LINGER_MS: u64 = 1000;
 
 /// The whole specification of a process. References to sockets in `args` are not replaced yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,14 +18,19 @@ pub(crate) struct Spec {
     pub(crate) working_dir: Option<Vec<u8>>,
     /// Bytes of output that are kept; 0 keeps none.
     pub(crate) bufsize: u64,
-    pub(crate) when_full: WhenFull,
+    pub(crate) overflow: Overflow,
     /// How long after its exit its end waits for descendants that hold its pipes, in milliseconds.
     pub(crate) linger_ms: u64,
+    pub(crate) umask: Option<u32>,
+    /// Sockets that it gets as systemd's `LISTEN_FDS`.
+    pub(crate) listen: Vec<Vec<u8>>,
+    /// Sockets that it gets though none of its words refers to them.
+    pub(crate) inherit: Vec<Vec<u8>>,
     pub(crate) stdout: Stdout,
     pub(crate) stderr: Stderr,
     pub(crate) shell: bool,
     pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
-    pub(crate) rlimits: BTreeMap<Resource, u64>,
+    pub(crate) rlimits: BTreeMap<Resource, Limit>,
     pub(crate) args: Vec<Vec<u8>>,
 }
 
@@ -50,8 +53,11 @@ impl Spec {
             gid: identity.gid,
             working_dir: options.working_dir,
             bufsize,
-            when_full: WhenFull::Drop,
-            linger_ms: DEFAULT_LINGER_MS,
+            overflow: options.overflow,
+            linger_ms: options.linger_ms.unwrap_or(DEFAULT_LINGER_MS),
+            umask: options.umask,
+            listen: options.listen,
+            inherit: options.inherit,
             stdout,
             stderr,
             shell: options.shell,
@@ -59,6 +65,29 @@ impl Spec {
             rlimits: options.rlimits,
             args,
         }
+    }
+
+    /// The request that makes such a process again.
+    pub(crate) fn request(&self, name: Vec<u8>) -> MakeProcess {
+        let text = |number: Option<u32>| number.map(|number| number.to_string().into_bytes());
+        let options = ProcessOptions {
+            uid: text(self.uid),
+            gid: text(self.gid),
+            working_dir: self.working_dir.clone(),
+            bufsize: Some(self.bufsize),
+            stdout: self.stdout,
+            stderr: self.stderr,
+            watch: false,
+            shell: self.shell,
+            env: self.env.clone(),
+            rlimits: self.rlimits.clone(),
+            umask: self.umask,
+            overflow: self.overflow,
+            linger_ms: Some(self.linger_ms),
+            listen: self.listen.clone(),
+            inherit: self.inherit.clone(),
+        };
+        MakeProcess { name, options, command: self.args.clone() }
     }
 
     /// Whether a pipe is needed for the stream.
@@ -88,7 +117,16 @@ impl Spec {
             Stderr::Null => record = record.pair("stderr", "0"),
             Stderr::Merge => record = record.pair("stderr", "stdout"),
         }
-        if self.when_full == WhenFull::Block {
+        if let Some(umask) = self.umask {
+            record = record.pair("umask", umask.to_string());
+        }
+        for name in &self.listen {
+            record = record.pair("listen", name);
+        }
+        for name in &self.inherit {
+            record = record.pair("inherit", name);
+        }
+        if self.overflow == Overflow::Block {
             record = record.pair("overflow", "block");
         }
         if self.linger_ms != DEFAULT_LINGER_MS {
@@ -114,7 +152,10 @@ impl Spec {
                 b"uid" => spec.uid = Some(parse_number(&value)?),
                 b"gid" => spec.gid = Some(parse_number(&value)?),
                 b"bufsize" => spec.bufsize = parse_number(&value)?,
-                b"overflow" => spec.when_full = WhenFull::Block,
+                b"overflow" => spec.overflow = Overflow::Block,
+                b"umask" => spec.umask = Some(parse_number(&value)?),
+                b"listen" => spec.listen.push(value),
+                b"inherit" => spec.inherit.push(value),
                 b"linger" => spec.linger_ms = parse_number(&value)?,
                 b"working_dir" => spec.working_dir = Some(value),
                 b"stdout" => spec.stdout = Stdout::Null,
@@ -127,7 +168,7 @@ impl Spec {
                 }
                 _ => {
                     if let Some(resource) = key.strip_prefix(b"rlimit.") {
-                        spec.rlimits.insert(Resource::parse(resource)?, parse_number(&value)?);
+                        spec.rlimits.insert(Resource::parse(resource)?, Limit::parse(&value)?);
                     }
                 }
             }

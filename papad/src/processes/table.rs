@@ -5,11 +5,14 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{Pid, pipe2};
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::Stream;
 use papa_protocol::name::{Pattern, Patterns};
 use papa_protocol::options::Stderr;
@@ -18,6 +21,7 @@ use super::capture::{Capture, Events};
 use super::output::{Output, Pipes};
 use super::process::{Exit, Life, Next, Process};
 use super::spec::Spec;
+use super::waker::Waker;
 use super::{Identity, now};
 use crate::journal::{Change, Journal, Record};
 use crate::link::{Held, Link, ToKeeper};
@@ -35,6 +39,10 @@ pub(crate) struct Processes {
     pub(super) table: Mutex<Table>,
     /// A process that was being made is made, or has failed.
     settled: Condvar,
+    /// Who is to know of every new process.
+    subscribers: Mutex<Vec<Weak<Waker>>>,
+    /// How many were ever put on the list.
+    listings: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,8 +64,16 @@ impl Processes {
         defaults: Defaults,
     ) -> io::Result<Processes> {
         let capture = Capture::new()?;
-        let (table, settled) = (Mutex::default(), Condvar::new());
-        Ok(Processes { journal, link, capture, defaults, table, settled })
+        Ok(Processes {
+            journal,
+            link,
+            capture,
+            defaults,
+            table: Mutex::default(),
+            settled: Condvar::new(),
+            subscribers: Mutex::default(),
+            listings: AtomicU64::new(0),
+        })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Table> {
@@ -75,7 +91,7 @@ impl Processes {
         spec: Spec,
         identity: &Identity,
         sockets: &Sockets,
-    ) -> Result<Arc<Process>, String> {
+    ) -> Result<Arc<Process>, Failure> {
         let process = {
             let mut table = self.lock();
             while let Some(existing) = table.by_name.get(name) {
@@ -87,7 +103,8 @@ impl Processes {
                     let name = papa_protocol::text::shown(name);
                     let line = existing.line();
                     let line = String::from_utf8_lossy(&line);
-                    return Err(format!("Process for {name} has already been created - {line}"));
+                    let what = format!("Process for {name} has already been created - {line}");
+                    return Err(Failure::new(Code::Exists, what));
                 }
             }
             table.last_id += 1;
@@ -106,6 +123,7 @@ impl Processes {
         if started.is_ok() {
             process.set_running();
             table.by_pid.insert(process.pid(), Arc::clone(&process));
+            process.listing.store(self.listings.fetch_add(1, SeqCst) + 1, SeqCst);
         } else {
             table.by_name.remove(name);
         }
@@ -114,7 +132,31 @@ impl Processes {
         self.settled.notify_all();
         started?;
         self.watch_pipes(&process);
+        self.tell_subscribers();
         Ok(process)
+    }
+
+    /// How many processes were ever put on the list. A process's own `listing` says which it was.
+    pub(crate) fn listings(&self) -> u64 {
+        self.listings.load(SeqCst)
+    }
+
+    /// Wakes this whenever a process is made, for as long as it lives.
+    pub(crate) fn subscribe(&self, waker: &Arc<Waker>) {
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+        subscribers.push(Arc::downgrade(waker));
+    }
+
+    fn tell_subscribers(&self) {
+        let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        subscribers.iter().filter_map(Weak::upgrade).for_each(|waker| waker.wake());
+    }
+
+    /// The process of this very name.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<Process>> {
+        let process = self.lock().by_name.get(name).map(Arc::clone);
+        process.filter(|process| process.life() != Life::Starting)
     }
 
     pub(super) fn watch_pipes(&self, process: &Arc<Process>) {
@@ -130,9 +172,16 @@ impl Processes {
         identity: &Identity,
         sockets: &Sockets,
         change: &Change,
-    ) -> Result<(), String> {
-        let cannot = |error: io::Error| format!("Cannot prepare the process - {error}");
-        let referred = sockets.refer(&process.name, &process.spec.args)?;
+    ) -> Result<(), Failure> {
+        let cannot = |error: io::Error| {
+            let is_full = matches!(
+                error.raw_os_error().map(Errno::from_raw),
+                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC)
+            );
+            let code = if is_full { Code::Limit } else { Code::Internal };
+            Failure::new(code, format!("Cannot prepare the process - {error}"))
+        };
+        let referred = sockets.refer(&process.name, &process.spec)?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         let child_ends = self.prepare_output(process).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;
@@ -151,10 +200,12 @@ impl Processes {
             id: process.id,
             spec: &process.spec,
             args: referred.args,
+            env: referred.env,
             identity,
             descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
         };
-        program.start(&self.defaults, change, &process.pid)
+        let started = program.start(&self.defaults, change, &process.pid);
+        started.map_err(|what| Failure::new(Code::Spawn, what))
     }
 
     /// Forgets what was prepared for a process that did not start.
@@ -189,7 +240,7 @@ impl Processes {
             self.link.hold(&fds)?;
         }
         sys::kill_point("held");
-        process.set_output(Output::new(pipes, ring, spec.when_full));
+        process.set_output(Output::new(pipes, ring, spec.overflow));
         Ok(Pipes { out: childs_out, err: childs_err })
     }
 

@@ -49,7 +49,7 @@ impl Listener {
             Listener::Unix(listener) => {
                 let (connection, _) = listener.accept()?;
                 let checked = peer::check_unix(&connection, allowed);
-                let name = "a Unix connection".to_owned();
+                let name = peer::name_of_unix(&connection);
                 Ok((stream(connection), name, checked))
             }
         }
@@ -125,17 +125,14 @@ fn refuse(mut connection: &File, why: &str) {
 }
 
 fn begin(server: &Arc<Server>, connection: File, peer: String) {
-    let Some(admission) = server.admit() else {
+    let Some(admission) = server.admit(peer.clone()) else {
         let most = server.options.max_sessions;
         log::warn!("server", "turned {peer} away: there are {most} sessions");
         return refuse(&connection, &format!("papad serves at most {most} sessions"));
     };
     log::debug!("server", "session from {peer}");
-    let own = Arc::clone(server);
     let started = named("session").stack_size(SESSION_STACK).spawn(move || {
-        // Dropped last, when the connection is closed.
-        let _admission = admission;
-        let ended = session::run(&own, connection, &peer);
+        let ended = session::run(&admission, connection, &peer);
         log::debug!("server", "session from {peer} ended: {ended:?}");
     });
     if let Err(error) = started {

@@ -1,22 +1,25 @@
 //! Doing what a command of papa 1.0 asks, and what is answered.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use papa_protocol::command::{Command, MakeProcess, MakeSocket};
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::name::{Noun, Patterns};
 use papa_protocol::text::shown;
 
 use super::Server;
 use super::watch::Watch;
 use crate::processes::{Identity, Process, Spec};
+use crate::values::Condition;
 
 /// What a session does after a command.
 pub(super) enum Reply {
     /// Says this. An empty text is said as an empty line.
     Text(Vec<u8>),
     /// Says that it failed, and why.
-    Failed(String),
+    Failed(Failure),
     /// Says this, then watches.
     Watch(Vec<u8>, Watch),
     /// Says this and closes the connection.
@@ -24,7 +27,7 @@ pub(super) enum Reply {
 }
 
 /// What goes wrong is said in one sentence.
-type Outcome<T> = Result<T, String>;
+type Outcome<T> = Result<T, Failure>;
 
 /// Does what a command asks.
 pub(super) fn run(server: &Arc<Server>, command: Command) -> Reply {
@@ -37,7 +40,9 @@ pub(super) fn run(server: &Arc<Server>, command: Command) -> Reply {
         Command::Remove { noun, names } => reply(remove(server, noun, &names)),
         Command::Watch(names) => watch(server, &names).unwrap_or_else(Reply::Failed),
         Command::Set { name, value } => reply(set(server, name, value)),
-        Command::Get { name } => Reply::Text(server.values.get(&name).unwrap_or_default()),
+        Command::Get { name } => {
+            Reply::Text(on_one_line(server.values.get(&name).unwrap_or_default()))
+        }
         Command::Quit => Reply::Close(b"ok\n"),
         Command::ExitIfIdle if server.is_idle() => {
             server.exit_if_idle.store(true, Ordering::SeqCst);
@@ -52,13 +57,31 @@ fn reply(outcome: Outcome<Vec<u8>>) -> Reply {
     outcome.map_or_else(Reply::Failed, Reply::Text)
 }
 
+/// Protocol 2 can store newlines. Here one would end a reply, so it is shown as papa's client
+/// would have sent it.
+fn on_one_line(mut text: Vec<u8>) -> Vec<u8> {
+    text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+    text
+}
+
+fn not_found(name: &[u8]) -> Failure {
+    Failure::new(Code::NotFound, format!("{} not found", shown(name)))
+}
+
+fn internal(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Code::Internal, format!("{what} - {error}"))
+}
+
 fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
     let lines: Vec<Vec<u8>> = match noun {
-        Noun::Value => server.values.lines(names),
+        Noun::Value => {
+            let values = server.values.find(names).into_iter();
+            values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))).collect()
+        }
         Noun::Socket => server.sockets.find(names).0.iter().map(|socket| socket.line()).collect(),
         Noun::Process => {
             let found = server.processes.find(names);
-            found.into_processes().map(|process| process.line()).collect()
+            found.into_processes().map(|process| on_one_line(process.line())).collect()
         }
     };
     lines.join(&b'\n')
@@ -75,25 +98,31 @@ fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {
     let watch = options.watch;
     let spec = Spec::new(options, command, &identity, server.options.bufsize);
     let process = server.processes.make(&name, spec, &identity, &server.sockets)?;
-    let line = process.line();
+    let line = on_one_line(process.line());
     if !watch {
         return Ok(Reply::Text(line));
     }
-    let watch = Watch::new(Arc::clone(server), [process]).map_err(|error| error.to_string())?;
+    let watch = Watch::new(Arc::clone(server), [process])
+        .map_err(|error| internal("Cannot watch", &error))?;
     Ok(Reply::Watch([&line[..], b"\n"].concat(), watch))
 }
 
 fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
-    let cannot = |error: std::io::Error| format!("Cannot remove - {error}");
-    let not_found = |missing: Option<Vec<u8>>| match missing {
-        Some(name) => Err(format!("{} not found", shown(&name))),
+    let cannot = |error| internal("Cannot remove", &error);
+    let all_found = |missing: Option<Vec<u8>>| match missing {
+        Some(name) => Err(not_found(&name)),
         None => Ok(()),
     };
     match noun {
-        Noun::Value => server.values.remove(names).map_err(cannot)?,
+        Noun::Value => {
+            for (name, ..) in server.values.find(names) {
+                // One that is gone already is as it should be.
+                let _ = server.values.unset(&name, &Condition::Any).map_err(cannot)?;
+            }
+        }
         Noun::Socket => {
             let (sockets, missing) = server.sockets.find(names);
-            not_found(missing)?;
+            all_found(missing)?;
             for socket in sockets {
                 server.sockets.remove(socket).map_err(cannot)?;
             }
@@ -110,7 +139,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
 fn find_all(server: &Server, names: &Patterns) -> Outcome<Vec<Arc<Process>>> {
     let found = server.processes.find(names);
     match &found.missing {
-        Some(name) => Err(format!("{} not found", shown(name))),
+        Some(name) => Err(not_found(name)),
         None => Ok(found.into_processes().collect()),
     }
 }
@@ -118,18 +147,20 @@ fn find_all(server: &Server, names: &Patterns) -> Outcome<Vec<Arc<Process>>> {
 fn watch(server: &Arc<Server>, names: &Patterns) -> Outcome<Reply> {
     let processes = find_all(server, names)?;
     if processes.is_empty() {
-        return Err("Nothing to watch".to_owned());
+        return Err(Failure::new(Code::NotFound, "Nothing to watch"));
     }
     let count = processes.len();
-    let watch = Watch::new(Arc::clone(server), processes).map_err(|error| error.to_string())?;
+    let watch = Watch::new(Arc::clone(server), processes)
+        .map_err(|error| internal("Cannot watch", &error))?;
     Ok(Reply::Watch(format!("Watching {count}\n").into_bytes(), watch))
 }
 
 fn set(server: &Server, name: Vec<u8>, value: Option<Vec<u8>>) -> Outcome<Vec<u8>> {
     let done = match value {
-        Some(value) => server.values.set(name, value),
-        None => server.values.unset(&name),
+        Some(value) => server.values.set(name, value, &Condition::Any, None),
+        None => server.values.unset(&name, &Condition::Any),
     };
-    done.map_err(|error| format!("The value cannot be kept - {error}"))?;
+    // To clear what is not there is no failure.
+    let _ = done.map_err(|error| internal("The value cannot be kept", &error))?;
     Ok(Vec::new())
 }

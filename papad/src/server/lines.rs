@@ -1,11 +1,19 @@
 //! Lines as a client sends them, over telnet too.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-/// The longest line, in bytes: what exec could take (`ARG_MAX`).
-pub(super) const MAX_LINE: usize = 2 * 1024 * 1024;
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
+
+use crate::sys;
+
+/// The longest line, in bytes, in either protocol: what exec could take (`ARG_MAX`).
+pub(super) use papa_protocol::exact::MAX_LINE;
+
+/// Descriptors that may wait to be taken.
+const MAX_DESCRIPTORS: usize = 16;
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
@@ -49,12 +57,45 @@ pub(super) struct Lines {
     start: usize,
     /// Up to here there is no newline.
     searched: usize,
-    telnet: Telnet,
+    dialect: Dialect,
+    /// Descriptors that came with the bytes and were not taken yet.
+    descriptors: VecDeque<OwnedFd>,
+}
+
+/// What bytes mean apart from lines.
+enum Dialect {
+    /// telnet's commands may be among the bytes.
+    Telnet(Telnet),
+    /// Every byte counts, and descriptors may come with them.
+    Exact,
 }
 
 impl Lines {
     pub(super) fn new(connection: File) -> Lines {
-        Lines { connection, buffer: Vec::new(), start: 0, searched: 0, telnet: Telnet::Text }
+        Lines {
+            connection,
+            buffer: Vec::new(),
+            start: 0,
+            searched: 0,
+            dialect: Dialect::Telnet(Telnet::Text),
+            descriptors: VecDeque::new(),
+        }
+    }
+
+    /// From now on every byte counts.
+    pub(super) fn become_exact(&mut self) {
+        self.dialect = Dialect::Exact;
+    }
+
+    /// The oldest descriptor that came and was not taken.
+    pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
+        self.descriptors.pop_front()
+    }
+
+    /// Whether descriptors can travel over this connection.
+    pub(super) fn can_pass_descriptors(&self) -> bool {
+        getsockname::<SockaddrStorage>(self.connection.as_raw_fd())
+            .is_ok_and(|address| address.family() == Some(AddressFamily::Unix))
     }
 
     pub(super) fn connection(&self) -> &File {
@@ -93,10 +134,19 @@ impl Lines {
             return Ok(Received::TooLong);
         }
         let mut bytes = [0; READ];
-        let count = loop {
-            match (&self.connection).read(&mut bytes) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
+        let count = match self.dialect {
+            Dialect::Telnet(_) => loop {
+                match (&self.connection).read(&mut bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    result => break result?,
+                }
+            },
+            Dialect::Exact => {
+                let (count, fds) = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)?;
+                self.descriptors.extend(fds);
+                // Those beyond the bound are closed.
+                self.descriptors.truncate(MAX_DESCRIPTORS);
+                count
             }
         };
         if count == 0 {
@@ -117,12 +167,13 @@ impl Lines {
 
     /// Keeps text and passes over telnet's commands.
     fn take_text(&mut self, bytes: &[u8]) {
-        if matches!(self.telnet, Telnet::Text) && memchr::memchr(telnet::IAC, bytes).is_none() {
-            self.buffer.extend_from_slice(bytes);
-            return;
-        }
+        let has_command = memchr::memchr(telnet::IAC, bytes).is_some();
+        let state = match &mut self.dialect {
+            Dialect::Telnet(state) if has_command || !matches!(state, Telnet::Text) => state,
+            Dialect::Telnet(_) | Dialect::Exact => return self.buffer.extend_from_slice(bytes),
+        };
         for &byte in bytes {
-            self.telnet = match (self.telnet, byte) {
+            *state = match (*state, byte) {
                 (Telnet::Text, telnet::IAC) => Telnet::Command,
                 // Doubled, it stands for itself.
                 (Telnet::Text, byte) | (Telnet::Command, byte @ telnet::IAC) => {

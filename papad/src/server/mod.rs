@@ -3,30 +3,35 @@
 
 mod accept;
 mod command;
+mod exact;
 mod guard;
 mod lines;
 mod peer;
 mod session;
+mod sessions;
 mod watch;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sys::stat::{Mode, umask};
 
+use papa_protocol::frame::Time;
+use sessions::Sessions;
+
 use crate::cli::Options;
-use crate::journal::{self, Journal};
+use crate::journal::{self, Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
-use crate::processes::{self, Processes};
+use crate::processes::{self, Processes, now};
 use crate::sockets::{self, Sockets};
 use crate::spawn::Defaults;
-use crate::values::{self, Values};
+use crate::values::{self, SessionId, Values};
 use crate::{keeper, launch, log, sys};
 
 /// What all sessions share.
@@ -37,11 +42,43 @@ struct Server {
     sockets: Sockets,
     processes: Processes,
     values: Values,
-    sessions: AtomicUsize,
+    sessions: Sessions,
+    life: PapadsLife,
     /// papad is to end when its last session has, if there is nothing to hold then.
     exit_if_idle: AtomicBool,
     /// Only one thread looks whether the journal is to be compacted.
     compacting: Mutex<()>,
+}
+
+/// What has become of papad so far.
+struct PapadsLife {
+    born: Birth,
+    start: Start,
+    /// Records of the journal that could not be read.
+    skipped: u64,
+}
+
+/// When papad started from nothing, and the id that it has had since.
+struct Birth {
+    id: String,
+    time: Time,
+}
+
+impl Birth {
+    fn now() -> io::Result<Birth> {
+        let mut random = [0; 8];
+        File::open("/dev/urandom")?.read_exact(&mut random)?;
+        Ok(Birth { id: format!("{:016x}", u64::from_ne_bytes(random)), time: now() })
+    }
+
+    fn record(&self) -> Record {
+        Record::new("born").word(&self.id).number(self.time.0)
+    }
+
+    fn read(mut fields: Fields) -> Option<Birth> {
+        let id = String::from_utf8(fields.word()?).ok()?;
+        Some(Birth { id, time: Time(fields.number()?) })
+    }
 }
 
 /// Runs a server on the link that is its standard input.
@@ -98,9 +135,14 @@ impl Server {
         let mut values = values::Replayed::default();
         let mut sockets = sockets::Replayed::default();
         let mut processes = processes::Replayed::default();
-        let journal = match held.remove(&Held::Journal).map(File::from) {
+        let mut born = None;
+        let (journal, skipped) = match held.remove(&Held::Journal).map(File::from) {
             Some(file) => {
                 let skipped = journal::replay(&file, |verb, fields| match verb {
+                    b"born" => {
+                        born = Some(Birth::read(fields)?);
+                        Some(())
+                    }
                     b"set" | b"unset" => values.apply(verb, fields),
                     b"socket" | b"unsocket" => sockets.apply(verb, fields),
                     _ => processes.apply(verb, fields),
@@ -108,9 +150,16 @@ impl Server {
                 if skipped > 0 {
                     log::warn!("server", "{skipped} records of the journal cannot be read");
                 }
-                Journal::recover(file)?
+                (Journal::recover(file)?, skipped)
             }
-            None => Journal::create()?,
+            None => (Journal::create()?, 0),
+        };
+        let born = if let Some(born) = born {
+            born
+        } else {
+            let born = Birth::now()?;
+            journal.change().append(born.record())?;
+            born
         };
         link.hold(&[(Held::Journal, journal.change().as_fd())])?;
         let journal = Arc::new(journal);
@@ -127,7 +176,8 @@ impl Server {
             sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link)),
             processes: Processes::new(Arc::clone(&journal), Arc::clone(&link), defaults)?,
             values: Values::new(Arc::clone(&journal), values),
-            sessions: AtomicUsize::new(0),
+            sessions: Sessions::new(options.max_sessions),
+            life: PapadsLife { born, start, skipped },
             exit_if_idle: AtomicBool::new(false),
             compacting: Mutex::new(()),
             journal,
@@ -140,8 +190,9 @@ impl Server {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             server.link.drop_held(held.into_keys().collect());
         }
-        if start.starts > 1 {
-            log::info!("server", "recovered, as server {}", start.starts);
+        let starts = server.life.start.starts;
+        if starts > 1 {
+            log::info!("server", "recovered, as server {starts}");
         }
         Ok((server, control))
     }
@@ -184,6 +235,7 @@ impl Server {
         };
         let compacted = self.journal.compact_if_long(
             |write| {
+                write(self.life.born.record())?;
                 self.values.write_records(write)?;
                 self.sockets.write_records(write)?;
                 self.processes.write_records(write)
@@ -200,23 +252,27 @@ impl Server {
         self.processes.is_empty() && self.sockets.is_empty() && self.values.is_empty()
     }
 
-    /// Counts a session in; `None` if there are as many as may be.
-    fn admit(self: &Arc<Server>) -> Option<Admission> {
+    /// Adds a session; `None` if there are as many as may be.
+    fn admit(self: &Arc<Server>, peer: String) -> Option<Admission> {
         self.exit_if_idle.store(false, Ordering::SeqCst);
-        let most = self.options.max_sessions;
-        let more = |count| (count < most).then_some(count + 1);
-        self.sessions.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        Some(Admission(Arc::clone(self)))
+        let id = self.sessions.add(peer)?;
+        Some(Admission { server: Arc::clone(self), id })
     }
 }
 
 /// A session's place among those that are served.
-struct Admission(Arc<Server>);
+struct Admission {
+    server: Arc<Server>,
+    id: SessionId,
+}
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let server = &self.0;
-        let was_last = server.sessions.fetch_sub(1, Ordering::SeqCst) == 1;
+        let server = &self.server;
+        if let Err(error) = server.values.end_session(self.id) {
+            log::error!("server", "a session's values stay: {error}");
+        }
+        let was_last = server.sessions.remove(self.id);
         if was_last && server.exit_if_idle.load(Ordering::SeqCst) && server.is_idle() {
             log::info!("server", "idle, as exit-if-idle wants it");
             // Without a keeper there is nobody left to tell.

@@ -47,6 +47,14 @@ pub(super) fn check_unix(connection: impl AsFd, allowed: &[Uid]) -> Result<(), R
     check(Uid::from_raw(credentials.uid()), allowed)
 }
 
+/// What to call a Unix connection's peer.
+pub(super) fn name_of_unix(connection: impl AsFd) -> String {
+    match getsockopt(&connection, sockopt::PeerCredentials) {
+        Ok(peer) => format!("uid {} (pid {})", peer.uid(), peer.pid()),
+        Err(_) => "an unknown process".to_owned(),
+    }
+}
+
 /// Checks who has the other end of a TCP connection.
 pub(super) fn check_tcp(
     peer: SocketAddr,

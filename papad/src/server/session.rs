@@ -2,18 +2,17 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use papa_protocol::frame::{BANNER, PROMPT};
-use papa_protocol::{command, words};
+use papa_protocol::{command, exact, words};
 
 use super::command::Reply;
 use super::lines::{Lines, MAX_LINE, Received};
-use super::{Server, guard};
+use super::{Admission, guard};
 use crate::log;
 
 /// Bytes of replies that are gathered before they are sent, though more commands are waiting.
-const GATHERED: usize = 64 * 1024;
+pub(super) const GATHERED: usize = 64 * 1024;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -36,10 +35,10 @@ impl From<io::Error> for Ended {
 }
 
 /// Talks until the client leaves; returns why it is over.
-pub(super) fn run(server: &Arc<Server>, connection: File, peer: &str) -> Ended {
+pub(super) fn run(admission: &Admission, connection: File, peer: &str) -> Ended {
     let mut lines = Lines::new(connection);
     let mut out = BANNER.to_vec();
-    let Err(ended) = talk(server, &mut lines, &mut out);
+    let Err(ended) = talk(admission, &mut lines, &mut out);
     // What is left to say is said if the client is still there.
     match ended {
         Ended::ByQuit => drop(write_out(&lines, &mut out)),
@@ -56,7 +55,7 @@ pub(super) fn run(server: &Arc<Server>, connection: File, peer: &str) -> Ended {
 }
 
 fn talk(
-    server: &Arc<Server>,
+    admission: &Admission,
     lines: &mut Lines,
     out: &mut Vec<u8>,
 ) -> Result<std::convert::Infallible, Ended> {
@@ -78,7 +77,10 @@ fn talk(
         if std::mem::take(&mut is_first) && guard::is_http(&line) {
             return Err(Ended::NotPapa);
         }
-        answer(server, lines, &line, out)?;
+        if line.as_slice() == exact::PROTOCOL {
+            return super::exact::talk(admission, lines, out);
+        }
+        answer(admission, lines, &line, out)?;
         if out.len() > GATHERED {
             write_out(lines, out)?;
         }
@@ -86,24 +88,36 @@ fn talk(
 }
 
 fn answer(
-    server: &Arc<Server>,
+    admission: &Admission,
     lines: &mut Lines,
     line: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), Ended> {
+    let server = &admission.server;
     let words = words::split(line);
+    if let [first, version] = &words[..]
+        && first == b"protocol"
+    {
+        let version = papa_protocol::text::shown(version);
+        let why = format!("Error: papad speaks protocol 1 and 2, not {version}");
+        say(out, why.as_bytes());
+        return Ok(());
+    }
     if words.is_empty() {
         out.extend_from_slice(PROMPT);
         return Ok(());
     }
     let reply = match command::parse(words) {
         Ok(command) => super::command::run(server, command),
-        Err(error) => Reply::Failed(error.to_string()),
+        Err(error) => {
+            say(out, format!("Error: {error}").as_bytes());
+            return Ok(());
+        }
     };
     server.compact();
     match reply {
         Reply::Text(text) => say(out, &text),
-        Reply::Failed(why) => say(out, format!("Error: {why}").as_bytes()),
+        Reply::Failed(failure) => say(out, format!("Error: {}", failure.what).as_bytes()),
         Reply::Watch(text, watch) => {
             out.extend(text);
             let ended = watch.run(lines, std::mem::take(out))?;

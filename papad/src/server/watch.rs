@@ -21,7 +21,7 @@ use crate::{log, sys};
 const BATCH: u64 = 1024 * 1024;
 
 /// The client sends no more (`poll(2)`).
-const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+pub(super) const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 /// How long a client may take to read that it is watching before its first batch is sent.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -108,11 +108,10 @@ impl Watch {
             if budget == 0 || failed.is_err() {
                 return true;
             }
-            match watched.process.send(watched.reader, budget, &mut Batch(batch)) {
+            match watched.process.send(watched.reader, budget, u64::MAX, &mut Batch(batch)) {
                 Ok(Sent::Removed) => return false,
-                Ok(Sent::Nothing) => return true,
-                // Nothing that this dialect can say.
-                Ok(Sent::Output(0)) => return true,
+                // With no bytes, something was lost: this dialect cannot say so.
+                Ok(Sent::Nothing | Sent::Output(0)) => return true,
                 Ok(Sent::Output(bytes)) => budget = budget.saturating_sub(bytes),
                 Ok(Sent::End) => watched.ends = true,
                 Err(error) => failed = Err(error),
@@ -137,7 +136,7 @@ impl Watch {
         let server = &self.server;
         self.watched.retain(|watched| {
             if watched.ends {
-                detach(server, watched);
+                detach(server, &watched.process, watched.reader);
             }
             !watched.ends
         });
@@ -192,14 +191,15 @@ impl Frames for Batch<'_> {
 impl Drop for Watch {
     fn drop(&mut self) {
         for watched in &self.watched {
-            detach(&self.server, watched);
+            detach(&self.server, &watched.process, watched.reader);
         }
     }
 }
 
-fn detach(server: &Server, watched: &Watched) {
-    match watched.process.detach(watched.reader) {
-        Ok(next) => server.processes.follow(&watched.process, next),
+/// A reader is gone.
+pub(super) fn detach(server: &Server, process: &Arc<Process>, reader: ReaderId) {
+    match process.detach(reader) {
+        Ok(next) => server.processes.follow(process, next),
         Err(error) => log::error!("server", "a watcher cannot be let go: {error}"),
     }
 }

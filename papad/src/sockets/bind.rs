@@ -14,13 +14,15 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, listen, setsockopt, socket, sockopt,
+    getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::{Mode, fstat, umask};
 
-use papa_protocol::options::{Family, SocketAddress, SocketOptions, SocketType};
+use papa_protocol::exact::{Code, Failure};
+use papa_protocol::options::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
 
 use crate::listen::unlink_stale;
+use crate::sys;
 
 /// The host a socket is bound to when none is named: the loopback address, or with an interface
 /// every address.
@@ -34,7 +36,7 @@ pub(super) fn default_host(family: Family, has_interface: bool) -> IpAddr {
 }
 
 /// The address that options name; `None` for a path. May wait for a name service.
-pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, String> {
+pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, Failure> {
     let SocketAddress::Host { host, port, interface, .. } = &options.address else {
         return Ok(None);
     };
@@ -42,12 +44,15 @@ pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, Str
         let ip = default_host(options.family, interface.is_some());
         return Ok(Some(SocketAddr::from((ip, *port))));
     };
-    let shown = papa_protocol::text::shown(host);
-    let name = std::str::from_utf8(host).map_err(|_| format!("Bad host - not a name: {shown}"))?;
+    let bad = |why: String| {
+        let what = format!("Bad host - {why}: {}", papa_protocol::text::shown(host));
+        Failure::new(Code::NotFound, what)
+    };
+    let name = std::str::from_utf8(host).map_err(|_| bad("not a name".to_owned()))?;
     let found = (name, *port).to_socket_addrs();
-    let mut found = found.map_err(|error| format!("Bad host - {error}: {shown}"))?;
+    let mut found = found.map_err(|error| bad(error.to_string()))?;
     let address = found.find(|address| address.is_ipv6() == (options.family == Family::Inet6));
-    let none = || format!("Bad host - it has no {} address: {shown}", options.family.as_str());
+    let none = || bad(format!("it has no {} address", options.family.as_str()));
     address.map(Some).ok_or_else(none)
 }
 
@@ -56,7 +61,7 @@ pub(super) fn look_up(options: &SocketOptions) -> Result<Option<SocketAddr>, Str
 pub(super) fn make(
     options: &SocketOptions,
     address: Option<SocketAddr>,
-) -> Result<OwnedFd, String> {
+) -> Result<OwnedFd, Failure> {
     match (&options.address, address) {
         (SocketAddress::Host { interface, reuseport, .. }, Some(address)) => {
             let socket = bind_inet(options, address, interface.as_deref(), *reuseport);
@@ -68,15 +73,64 @@ pub(super) fn make(
                 }
                 Ok(socket)
             });
-            prepared.map_err(|error| format!("Bind failed on {address}: {error}"))
+            prepared.map_err(|error| refused(&format!("Bind failed on {address}"), &error))
         }
         (SocketAddress::Path { path, umask }, _) => {
             let path = Path::new(OsStr::from_bytes(path));
             let socket = bind_unix(options, path, *umask);
             let listening = socket.and_then(|socket| listen_on(options, &socket).map(|()| socket));
-            listening.map_err(|error| format!("Bind failed: {error}"))
+            listening.map_err(|error| refused("Bind failed", &error))
         }
-        (SocketAddress::Host { .. }, None) => Err("Bind failed: no address".to_owned()),
+        (SocketAddress::Host { .. }, None) => {
+            Err(Failure::new(Code::Internal, "Bind failed: no address"))
+        }
+    }
+}
+
+fn refused(what: &str, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists => Code::Conflict,
+        io::ErrorKind::PermissionDenied => Code::Denied,
+        _ => Code::Usage,
+    };
+    Failure::new(code, format!("{what}: {error}"))
+}
+
+/// What a bound socket would have been asked for as. Its backlog cannot be told.
+pub(super) fn options_of(socket: &OwnedFd) -> Result<SocketOptions, Failure> {
+    let unfit = |what: &str| Failure::new(Code::Usage, format!("It cannot be adopted: {what}"));
+    let socket_type = match getsockopt(socket, sockopt::SockType) {
+        Ok(SockType::Stream) => SocketType::Stream,
+        Ok(SockType::Datagram) => SocketType::Dgram,
+        Ok(SockType::SeqPacket) => SocketType::Seqpacket,
+        Ok(SockType::Raw) => SocketType::Raw,
+        Ok(SockType::Rdm) => SocketType::Rdm,
+        _ => return Err(unfit("it is no socket")),
+    };
+    let (family, address) = match address_of(socket) {
+        Some(address) if address.port() == 0 => return Err(unfit("it is not bound")),
+        Some(address) => {
+            let host = Some(address.ip().to_string().into_bytes());
+            let family = if address.is_ipv4() { Family::Inet } else { Family::Inet6 };
+            let (port, interface, reuseport) = (address.port(), None, false);
+            (family, SocketAddress::Host { host, port, interface, reuseport })
+        }
+        None => {
+            let address = getsockname::<UnixAddr>(socket.as_raw_fd());
+            let path = address.ok().and_then(|address| Some(address.path()?.to_owned()));
+            let path = path.ok_or_else(|| unfit("it is not bound to a path or a port"))?;
+            let path = path.into_os_string().into_vec();
+            (Family::Unix, SocketAddress::Path { path, umask: None })
+        }
+    };
+    Ok(SocketOptions { family, socket_type, backlog: DEFAULT_BACKLOG, address })
+}
+
+/// Whether two descriptors are of one socket.
+pub(super) fn is_same_socket(one: &OwnedFd, other: &OwnedFd) -> bool {
+    match (fstat(one), fstat(other)) {
+        (Ok(one), Ok(other)) => (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino),
+        _ => false,
     }
 }
 
@@ -95,10 +149,7 @@ pub(super) fn bind_clone(options: &SocketOptions, kept: &OwnedFd) -> io::Result<
 /// Where a socket is bound, if that is an internet address.
 pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
     let address: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
-    if let Some(v4) = address.as_sockaddr_in() {
-        return Some(SocketAddr::from((v4.ip(), v4.port())));
-    }
-    address.as_sockaddr_in6().map(|v6| SocketAddr::from((v6.ip(), v6.port())))
+    sys::internet_address(&address)
 }
 
 /// Removes the file of a Unix socket. Anything else that is there by now stays.

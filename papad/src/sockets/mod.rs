@@ -8,11 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::name::{Pattern, Patterns};
 use papa_protocol::options::{Pairs, SocketAddress, SocketOptions};
 use papa_protocol::text::shown;
 
-use crate::journal::{Fields, Journal, Record, parse_number};
+use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
 use crate::{log, sys};
 
@@ -100,8 +101,8 @@ impl Sockets {
     /// Makes a socket, or finds the one of this name if it was made with the same parameters.
     ///
     /// # Errors
-    /// One sentence.
-    pub(crate) fn make(&self, name: &[u8], options: SocketOptions) -> Result<Arc<Socket>, String> {
+    /// The name is taken, or the address is not to be had.
+    pub(crate) fn make(&self, name: &[u8], options: SocketOptions) -> Result<Arc<Socket>, Failure> {
         if let Some(existing) = self.lock().find_same(name, &options)? {
             return Ok(existing);
         }
@@ -113,22 +114,64 @@ impl Sockets {
             return Ok(existing);
         }
         table.check_path(&options)?;
-        let fd = sys::keep(bind::make(&options, address)?);
-        let options = with_port(options, &fd);
+        let fd = bind::make(&options, address)?;
+        let socket = self.insert(&mut table, &change, name, with_port(options, &fd), fd);
+        socket.map_err(|(error, socket)| {
+            socket.unlink();
+            cannot_keep(&error)
+        })
+    }
+
+    /// Takes a socket that is bound already.
+    ///
+    /// # Errors
+    /// It is no socket that could be hosted, or the name is another's.
+    pub(crate) fn adopt(&self, name: &[u8], fd: OwnedFd) -> Result<Arc<Socket>, Failure> {
+        let options = bind::options_of(&fd)?;
+        let change = self.journal.change();
+        let mut table = self.lock();
+        if let Some(existing) = table.by_name.get(name) {
+            if bind::is_same_socket(&existing.fd, &fd) {
+                return Ok(Arc::clone(existing));
+            }
+            return Err(Table::taken(name, existing));
+        }
+        table.check_path(&options)?;
+        let socket = self.insert(&mut table, &change, name, options, fd);
+        socket.map_err(|(error, _)| cannot_keep(&error))
+    }
+
+    fn insert(
+        &self,
+        table: &mut Table,
+        change: &Change,
+        name: &[u8],
+        options: SocketOptions,
+        fd: OwnedFd,
+    ) -> Result<Arc<Socket>, (io::Error, Socket)> {
         table.last_id += 1;
-        let number = table.free_number();
-        let socket = Socket { id: table.last_id, name: name.to_vec(), options, number, fd };
-        let kept = self.link.hold(&[(Held::Socket(socket.id), socket.fd.as_fd())]).and_then(|()| {
+        let (id, number, fd) = (table.last_id, table.free_number(), sys::keep(fd));
+        let socket = Socket { id, name: name.to_vec(), options, number, fd };
+        let kept = self.link.hold(&[(Held::Socket(id), socket.fd.as_fd())]).and_then(|()| {
             sys::kill_point("socket-held");
             change.append(socket.record())
         });
         if let Err(error) = kept {
-            socket.unlink();
-            return Err(format!("The socket cannot be kept - {error}"));
+            return Err((error, socket));
         }
         let socket = Arc::new(socket);
         table.by_name.insert(name.to_vec(), Arc::clone(&socket));
         Ok(socket)
+    }
+
+    /// A duplicate of a socket, or one of its own on a shared port; `None` if there is none.
+    pub(crate) fn fetch(&self, name: &[u8]) -> Option<io::Result<OwnedFd>> {
+        let socket = self.get(name)?;
+        Some(if socket.is_shared_port() {
+            bind::bind_clone(&socket.options, &socket.fd)
+        } else {
+            socket.fd.try_clone()
+        })
     }
 
     /// The sockets that the patterns name, by name. Digits name a socket by its number if none
@@ -173,6 +216,11 @@ impl Sockets {
         self.link.drop_now(name)
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().by_name.len()
+    }
+
     /// Whether there is no socket.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().by_name.is_empty()
@@ -204,25 +252,29 @@ impl Table {
         &self,
         name: &[u8],
         options: &SocketOptions,
-    ) -> Result<Option<Arc<Socket>>, String> {
+    ) -> Result<Option<Arc<Socket>>, Failure> {
         match self.by_name.get(name) {
             Some(existing) if existing.is_same(options) => Ok(Some(Arc::clone(existing))),
-            Some(existing) => {
-                let line = existing.line();
-                let line = String::from_utf8_lossy(&line);
-                Err(format!("Socket for {} has already been created - {line}", shown(name)))
-            }
+            Some(existing) => Err(Table::taken(name, existing)),
             None => Ok(None),
         }
     }
 
-    fn check_path(&self, options: &SocketOptions) -> Result<(), String> {
+    fn taken(name: &[u8], existing: &Socket) -> Failure {
+        let line = existing.line();
+        let line = String::from_utf8_lossy(&line);
+        let what = format!("Socket for {} has already been created - {line}", shown(name));
+        Failure::new(Code::Exists, what)
+    }
+
+    fn check_path(&self, options: &SocketOptions) -> Result<(), Failure> {
         let SocketAddress::Path { path, .. } = &options.address else {
             return Ok(());
         };
         let mut sockets = self.by_name.values();
         if sockets.any(|socket| socket.path() == Some(path)) {
-            return Err(format!("Socket for {} has already been created", shown(path)));
+            let what = format!("Socket for {} has already been created", shown(path));
+            return Err(Failure::new(Code::Exists, what));
         }
         Ok(())
     }
@@ -237,7 +289,7 @@ impl Socket {
     /// `NAME family=... fileno=...`; what is unset is left out.
     pub(crate) fn line(&self) -> Vec<u8> {
         let mut line = self.name.clone();
-        for (key, value) in self.pairs(true) {
+        for (key, value) in pairs(&self.shown_options()) {
             line.extend(format!(" {key}=").bytes());
             line.extend(value);
         }
@@ -247,36 +299,21 @@ impl Socket {
         line
     }
 
-    fn record(&self) -> Record {
-        let record = Record::new("socket").number(self.id).number(self.number).word(&self.name);
-        self.pairs(false).into_iter().fold(record, |record, (key, value)| record.pair(key, value))
+    /// The parameters, with the host that stands in for none.
+    pub(crate) fn shown_options(&self) -> SocketOptions {
+        let mut options = self.options.clone();
+        if let SocketAddress::Host { host: host @ None, interface, .. } = &mut options.address {
+            let default = bind::default_host(options.family, interface.is_some());
+            *host = Some(default.to_string().into_bytes());
+        }
+        options
     }
 
-    /// The parameters as they are asked for; with `defaults`, the host that stands in for none.
-    fn pairs(&self, defaults: bool) -> Vec<(&'static str, Vec<u8>)> {
-        let SocketOptions { family, socket_type, backlog, address } = &self.options;
-        let mut pairs = vec![
-            ("family", family.as_str().into()),
-            ("type", socket_type.as_str().into()),
-            ("backlog", backlog.to_string().into()),
-        ];
-        match address {
-            SocketAddress::Path { path, umask } => {
-                pairs.push(("path", path.clone()));
-                pairs.extend(umask.map(|umask| ("umask", umask.to_string().into())));
-            }
-            SocketAddress::Host { host, port, interface, reuseport } => {
-                let default = || {
-                    let host = bind::default_host(*family, interface.is_some());
-                    defaults.then(|| host.to_string().into())
-                };
-                pairs.extend(host.clone().or_else(default).map(|host| ("host", host)));
-                pairs.push(("port", port.to_string().into()));
-                pairs.extend(interface.clone().map(|interface| ("interface", interface)));
-                pairs.extend(reuseport.then(|| ("reuseport", b"1".to_vec())));
-            }
-        }
-        pairs
+    fn record(&self) -> Record {
+        let record = Record::new("socket").number(self.id).number(self.number).word(&self.name);
+        pairs(&self.options)
+            .into_iter()
+            .fold(record, |record, (key, value)| record.pair(key, value))
     }
 
     /// Whether a request with these options is one for this socket. A missing port matches any,
@@ -306,7 +343,7 @@ impl Socket {
     }
 
     /// The number that lists show: a process's own socket of a shared port has none to show.
-    fn listed_number(&self) -> Option<RawFd> {
+    pub(crate) fn listed_number(&self) -> Option<RawFd> {
         (!self.is_shared_port()).then_some(self.number)
     }
 
@@ -333,6 +370,33 @@ impl Socket {
             bind::unlink(path);
         }
     }
+}
+
+fn cannot_keep(error: &io::Error) -> Failure {
+    Failure::new(Code::Internal, format!("The socket cannot be kept - {error}"))
+}
+
+/// The parameters as papa 1.0 spells them; what is unset is left out.
+fn pairs(options: &SocketOptions) -> Vec<(&'static str, Vec<u8>)> {
+    let SocketOptions { family, socket_type, backlog, address } = options;
+    let mut pairs = vec![
+        ("family", family.as_str().into()),
+        ("type", socket_type.as_str().into()),
+        ("backlog", backlog.to_string().into()),
+    ];
+    match address {
+        SocketAddress::Path { path, umask } => {
+            pairs.push(("path", path.clone()));
+            pairs.extend(umask.map(|umask| ("umask", umask.to_string().into())));
+        }
+        SocketAddress::Host { host, port, interface, reuseport } => {
+            pairs.extend(host.clone().map(|host| ("host", host)));
+            pairs.push(("port", port.to_string().into()));
+            pairs.extend(interface.clone().map(|interface| ("interface", interface)));
+            pairs.extend(reuseport.then(|| ("reuseport", b"1".to_vec())));
+        }
+    }
+    pairs
 }
 
 /// The options with the port that the system chose.

@@ -1,13 +1,17 @@
-//! `$(socket.NAME.port)` and `$(socket.NAME.fileno)` in the words of a command.
+//! The sockets that a process gets: those that its words refer to by `$(socket.NAME.port)` and
+//! `$(socket.NAME.fileno)`, and those that it listens on or inherits.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use memchr::memmem;
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
-use super::{Socket, Sockets, bind};
+use super::{FIRST_NUMBER, Socket, Sockets, bind};
+use crate::processes::Spec;
 
 const BEGIN: &[u8] = b"$(socket.";
 
@@ -28,73 +32,117 @@ impl AsFd for Given {
     }
 }
 
-/// A command with its references replaced, and the sockets that it is to have.
+/// A command and an environment with their references replaced, and the sockets to go with them.
 pub(crate) struct Referred {
     pub(crate) args: Vec<Vec<u8>>,
+    pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Each with its number in the process.
     pub(crate) sockets: Vec<(RawFd, Given)>,
 }
 
+/// The sockets that one process gets, by their ids.
+#[derive(Default)]
+struct Gathered(Vec<(u64, RawFd, Given)>);
+
 impl Sockets {
-    /// Replaces all references in a process's words.
+    /// Finds all sockets that a process is to have and replaces the references to them.
     ///
     /// # Errors
-    /// One sentence: a reference is not whole, or names no socket.
-    pub(crate) fn refer(&self, process: &[u8], args: &[Vec<u8>]) -> Result<Referred, String> {
-        let mut referred = Referred { args: Vec::with_capacity(args.len()), sockets: Vec::new() };
-        for arg in args {
-            let mut replaced = Vec::with_capacity(arg.len());
-            let mut rest = &arg[..];
-            while let Some(at) = memmem::find(rest, BEGIN) {
-                replaced.extend_from_slice(&rest[..at]);
-                let reference = &rest[at + BEGIN.len()..];
-                let end = memchr::memchr(b')', reference).ok_or_else(|| {
-                    format!(
-                        "Process for {} argument starts with \"$(socket.\" but has no closing \
-                         parenthesis",
-                        shown(process)
-                    )
-                })?;
-                let value = self.replace(&reference[..end], &mut referred.sockets)?;
-                replaced.extend(value.bytes());
-                rest = &reference[end + 1..];
-            }
-            replaced.extend_from_slice(rest);
-            referred.args.push(replaced);
+    /// A reference is not whole, or names no socket.
+    pub(crate) fn refer(&self, process: &[u8], spec: &Spec) -> Result<Referred, Failure> {
+        let mut gathered = Gathered::default();
+        // systemd's numbers are fixed, so these come first.
+        for (number, name) in (FIRST_NUMBER..).zip(&spec.listen) {
+            gathered.give(self.named(name)?, Some(number))?;
         }
-        Ok(referred)
+        for name in &spec.inherit {
+            gathered.give(self.named(name)?, None)?;
+        }
+        let args = spec.args.iter().map(|arg| self.replace_all(process, arg, &mut gathered));
+        let args = args.collect::<Result<_, _>>()?;
+        let env = spec.env.iter().map(|(key, value)| {
+            Ok((key.clone(), self.replace_all(process, value, &mut gathered)?))
+        });
+        let env = env.collect::<Result<_, Failure>>()?;
+        let sockets = gathered.0.into_iter().map(|(_, number, given)| (number, given)).collect();
+        Ok(Referred { args, env, sockets })
+    }
+
+    fn named(&self, name: &[u8]) -> Result<Arc<Socket>, Failure> {
+        let missing = || Failure::new(Code::NotFound, format!("Socket {} not found", shown(name)));
+        self.get(name).ok_or_else(missing)
+    }
+
+    fn replace_all(
+        &self,
+        process: &[u8],
+        text: &[u8],
+        gathered: &mut Gathered,
+    ) -> Result<Vec<u8>, Failure> {
+        let mut replaced = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = memmem::find(rest, BEGIN) {
+            replaced.extend_from_slice(&rest[..at]);
+            let reference = &rest[at + BEGIN.len()..];
+            let end = memchr::memchr(b')', reference).ok_or_else(|| {
+                let what = format!(
+                    "Process for {} argument starts with \"$(socket.\" but has no closing \
+                     parenthesis",
+                    shown(process)
+                );
+                Failure::new(Code::Usage, what)
+            })?;
+            replaced.extend(self.replace(&reference[..end], gathered)?.bytes());
+            rest = &reference[end + 1..];
+        }
+        replaced.extend_from_slice(rest);
+        Ok(replaced)
     }
 
     /// The text that stands for `NAME.port` or `NAME.fileno`.
-    fn replace(
-        &self,
-        reference: &[u8],
-        sockets: &mut Vec<(RawFd, Given)>,
-    ) -> Result<String, String> {
-        let dot = memchr::memrchr(b'.', reference);
-        let (name, field) =
-            dot.map_or((reference, &b""[..]), |at| (&reference[..at], &reference[at + 1..]));
-        if !matches!(field, b"port" | b"fileno") {
-            return Err(
-                "You forgot to specify either \".port\" or \".fileno\" after the name".into()
-            );
+    fn replace(&self, reference: &[u8], gathered: &mut Gathered) -> Result<String, Failure> {
+        let (name, field) = match memchr::memrchr(b'.', reference) {
+            Some(dot) => (&reference[..dot], &reference[dot + 1..]),
+            None => (reference, &b""[..]),
+        };
+        match field {
+            b"port" => {
+                let socket = self.named(name)?;
+                let none = || format!("Socket {} has no port", shown(name));
+                let port = socket.port().ok_or_else(|| Failure::new(Code::Usage, none()))?;
+                Ok(port.to_string())
+            }
+            b"fileno" => Ok(gathered.give(self.named(name)?, None)?.to_string()),
+            _ => {
+                let what = "You forgot to specify either \".port\" or \".fileno\" after the name";
+                Err(Failure::new(Code::Usage, what))
+            }
         }
-        let socket = self.get(name).ok_or_else(|| format!("Socket {} not found", shown(name)))?;
-        if field == b"port" {
-            let port =
-                socket.port().ok_or_else(|| format!("Socket {} has no port", shown(name)))?;
-            return Ok(port.to_string());
+    }
+}
+
+impl Gathered {
+    /// Adds a socket unless the process has it; returns the number that it has there: the wanted
+    /// one, or else its own, or the next that is free.
+    fn give(&mut self, socket: Arc<Socket>, wanted: Option<RawFd>) -> Result<RawFd, Failure> {
+        if let Some((_, number, _)) = self.0.iter().find(|(id, ..)| *id == socket.id) {
+            return Ok(*number);
         }
-        let number = socket.number;
-        if sockets.iter().all(|(given, _)| *given != number) {
-            let given = if socket.is_shared_port() {
-                let own = bind::bind_clone(&socket.options, &socket.fd);
-                Given::Own(own.map_err(|error| format!("Socket {}: {error}", shown(name)))?)
-            } else {
-                Given::Shared(socket)
-            };
-            sockets.push((number, given));
-        }
-        Ok(number.to_string())
+        let is_free = |number: &RawFd| self.0.iter().all(|(_, given, _)| given != number);
+        let own = [socket.number].into_iter();
+        let number = wanted.or_else(|| own.chain(FIRST_NUMBER..RawFd::MAX).find(is_free));
+        let number = number.unwrap_or(socket.number);
+        let id = socket.id;
+        let given = if socket.is_shared_port() {
+            let own = bind::bind_clone(&socket.options, &socket.fd).map_err(|error| {
+                let what = format!("Socket {}: {error}", shown(&socket.name));
+                Failure::new(Code::Internal, what)
+            })?;
+            Given::Own(own)
+        } else {
+            Given::Shared(socket)
+        };
+        self.0.push((id, number, given));
+        Ok(number)
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicI32;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
-use papa_protocol::options::Resource;
+use papa_protocol::options::{Limit, Resource};
 
 /// Bytes of stack for a child until it calls exec.
 const STACK: usize = 32 * 1024;
@@ -58,7 +58,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) descriptors: Vec<(BorrowedFd<'a>, RawFd)>,
     /// Soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
-    pub(crate) limits: Vec<(Resource, u64)>,
+    pub(crate) limits: Vec<(Resource, Limit)>,
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) gid: Option<libc::gid_t>,
     pub(crate) uid: Option<libc::uid_t>,
@@ -66,6 +66,21 @@ pub(crate) struct Plan<'a> {
     pub(crate) programs: Vec<CString>,
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
+    /// One more variable of the environment.
+    pub(crate) listen_pid: Option<ListenPid>,
+}
+
+/// `LISTEN_PID=PID`, with room for the digits, which only the child knows.
+pub(crate) struct ListenPid([u8; LISTEN_PID.len() + PID_DIGITS + 1]);
+
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+
+impl ListenPid {
+    pub(crate) fn new() -> ListenPid {
+        let mut bytes = [0; LISTEN_PID.len() + PID_DIGITS + 1];
+        bytes[..LISTEN_PID.len()].copy_from_slice(LISTEN_PID);
+        ListenPid(bytes)
+    }
 }
 
 /// Why there is no running child.
@@ -93,7 +108,10 @@ pub(crate) fn start_child<'a>(plan: &'a mut Plan<'a>, pid: &AtomicI32) -> Result
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
-    let (argv, envp) = (pointers(&plan.args), pointers(&plan.env));
+    let (argv, mut envp) = (pointers(&plan.args), pointers(&plan.env));
+    if let Some(ListenPid(bytes)) = &plan.listen_pid {
+        envp.insert(0, bytes.as_ptr().cast());
+    }
     let kill_server = super::kill_point::armed_for_child();
     let mut shared = Shared { plan, argv, envp, failure: None, kill_server };
     clone(&mut shared, pid).map_err(NotStarted::Clone)?;
@@ -188,7 +206,8 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
     }
     set_limit(libc::RLIMIT_NOFILE, plan.descriptor_limit).map_err(at(Step::DescriptorLimit))?;
     for &(resource, limit) in &plan.limits {
-        set_limit(raw_resource(resource), (limit, limit)).map_err(at(Step::Limit(resource)))?;
+        set_limit(raw_resource(resource), (limit.soft, limit.hard))
+            .map_err(at(Step::Limit(resource)))?;
     }
     if let Some(groups) = &plan.groups {
         let args = [groups.len(), groups.as_ptr() as usize, 0, 0];
@@ -231,6 +250,13 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
         pid /= 10;
     }
     let journal = plan.journal.as_raw_fd() as usize;
+    if let Some(ListenPid(variable)) = &mut plan.listen_pid {
+        // Without leading zeros, which would make it octal to some.
+        let digits = bytes.iter().skip(*place).take(PID_DIGITS).skip_while(|&&digit| digit == b'0');
+        for (to, digit) in variable.iter_mut().skip(LISTEN_PID.len()).zip(digits) {
+            *to = *digit;
+        }
+    }
     let written = call(libc::SYS_write, [journal, bytes.as_ptr() as usize, bytes.len(), 0])?;
     if written == bytes.len() { Ok(()) } else { Err(Errno::ENOSPC) }
 }

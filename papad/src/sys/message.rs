@@ -34,6 +34,16 @@ pub(crate) fn send(socket: BorrowedFd, text: &[u8], fds: &[BorrowedFd]) -> io::R
     }
 }
 
+/// Reads from a stream, and takes the descriptors that came with the bytes.
+pub(crate) fn read_with_descriptors(
+    stream: BorrowedFd,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
+    let mut parts = [IoSliceMut::new(bytes)];
+    receive_into(stream, &mut parts, &mut control)
+}
+
 /// Waits for one message. An empty text means that the other side is gone.
 ///
 /// # Errors
@@ -42,15 +52,23 @@ pub(crate) fn receive(socket: BorrowedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)>
     let mut text = vec![0; MAX_MESSAGE];
     let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(&mut text)];
+    let (length, fds) = receive_into(socket, &mut parts, &mut control)?;
+    text.truncate(length);
+    Ok((text, fds))
+}
+
+fn receive_into(
+    socket: BorrowedFd,
+    parts: &mut [IoSliceMut],
+    control: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let message = loop {
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags) {
+        match recvmsg::<()>(socket.as_raw_fd(), parts, Some(control), flags) {
             Err(Errno::EINTR) => {}
             other => break other?,
         }
     };
-    let length = message.bytes;
-    let truncated = message.flags.contains(MsgFlags::MSG_CTRUNC);
     let mut fds = Vec::new();
     for part in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(raw) = part {
@@ -59,9 +77,8 @@ pub(crate) fn receive(socket: BorrowedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)>
             fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
         }
     }
-    if truncated {
+    if message.flags.contains(MsgFlags::MSG_CTRUNC) {
         return Err(Errno::EMFILE.into());
     }
-    text.truncate(length);
-    Ok((text, fds))
+    Ok((message.bytes, fds))
 }

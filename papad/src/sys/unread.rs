@@ -12,7 +12,7 @@ use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 pub(crate) fn unread_by_peer(connection: BorrowedFd) -> io::Result<u32> {
     let local: SockaddrStorage = getsockname(connection.as_raw_fd())?;
     let peer: SockaddrStorage = getpeername(connection.as_raw_fd())?;
-    match (inet(&peer), inet(&local)) {
+    match (internet_address(&peer), internet_address(&local)) {
         (Some(peer), Some(local)) => Ok(super::tcp_peer(peer, local)?.unread),
         _ => unread_of_unix(connection),
     }
@@ -26,7 +26,8 @@ fn unread_of_unix(connection: BorrowedFd) -> io::Result<u32> {
     Ok(unread.unsigned_abs())
 }
 
-fn inet(address: &SockaddrStorage) -> Option<SocketAddr> {
+/// The internet address that this is, if it is one.
+pub(crate) fn internet_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     if let Some(v4) = address.as_sockaddr_in() {
         return Some(SocketAddr::from((v4.ip(), v4.port())));
     }

@@ -1,0 +1,214 @@
+//! Doing what a request of protocol 2 asks.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use papa_protocol::command::{MakeProcess, MakeSocket};
+use papa_protocol::exact::{self, Code, Failure, Fetched, Line, Request};
+use papa_protocol::name::{Noun, Pattern, Patterns};
+use papa_protocol::text::shown;
+
+use super::super::lines::Lines;
+use super::super::{Admission, Server};
+use super::{Answer, Outcome, show, status};
+use crate::processes::{Identity, Life, Process, Spec};
+use crate::sys;
+use crate::values::{Condition, Unchanged};
+
+/// Does what a request asks; a watch is not among them.
+pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) -> Outcome {
+    let server = &admission.server;
+    server.sessions.set_doing(admission.id, name_of(&request));
+    match request {
+        Request::Help => Ok(Answer::Lines(
+            exact::help().into_iter().map(|line| Line::new().word(line).into_bytes()).collect(),
+        )),
+        Request::List { noun, names } => Ok(Answer::Lines(list(server, noun, &names))),
+        Request::MakeSocket(MakeSocket { name, options }) => {
+            Ok(one(show::socket(&*server.sockets.make(&name, options)?)))
+        }
+        Request::MakeProcess(request) => make_process(server, *request),
+        Request::ShowProcess { name } => Ok(one(show::request(&*find_process(server, &name)?))),
+        Request::Remove { noun, names } => remove(server, noun, &names),
+        Request::Get { name } => match server.values.get(&name) {
+            Some(value) => Ok(one(Line::new().word(value))),
+            None => Err(no(Noun::Value, &name)),
+        },
+        Request::Set(set) => {
+            let condition = match set.condition {
+                exact::Condition::Any => Condition::Any,
+                exact::Condition::Absent => Condition::Absent,
+                exact::Condition::Is(text) => Condition::Is(text),
+            };
+            let session = set.for_session.then_some(admission.id);
+            let done = server.values.set(set.name, set.value, &condition, session);
+            done.map_err(|error| internal(&error))?.map_err(|unchanged| match unchanged {
+                Unchanged::Absent => Failure::new(Code::Conflict, "there is no such value"),
+                Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
+            })?;
+            Ok(Answer::Lines(Vec::new()))
+        }
+        Request::Unset { name, condition } => {
+            let condition = condition.map_or(Condition::Any, Condition::Is);
+            let done = server.values.unset(&name, &condition);
+            done.map_err(|error| internal(&error))?.map_err(|unchanged| match unchanged {
+                Unchanged::Absent => no(Noun::Value, &name),
+                Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
+            })?;
+            Ok(Answer::Lines(Vec::new()))
+        }
+        Request::AdoptSocket { name } => {
+            let Some(fd) = lines.take_descriptor() else {
+                let why = "no descriptor came with the line; they travel over a Unix socket alone";
+                return Err(Failure::new(Code::Denied, why));
+            };
+            Ok(one(show::socket(&*server.sockets.adopt(&name, fd)?)))
+        }
+        Request::Fetch { what, name } => fetch(server, what, &name, lines),
+        Request::Status => Ok(Answer::Lines(status::lines(server))),
+        Request::ExitIfIdle if server.is_idle() => {
+            server.exit_if_idle.store(true, Ordering::SeqCst);
+            Ok(Answer::Close)
+        }
+        Request::ExitIfIdle => {
+            Err(Failure::new(Code::Busy, "papad has processes, sockets or values"))
+        }
+        Request::Quit => Ok(Answer::Close),
+        Request::Watch(_) => Err(Failure::new(Code::Internal, "a watch is begun elsewhere")),
+    }
+}
+
+fn name_of(request: &Request) -> &'static str {
+    match request {
+        Request::Help => "help",
+        Request::List { .. } => "list",
+        Request::MakeSocket(_) => "make-socket",
+        Request::MakeProcess(_) => "make-process",
+        Request::ShowProcess { .. } => "show",
+        Request::Remove { .. } => "remove",
+        Request::Get { .. } => "get",
+        Request::Set(_) => "set",
+        Request::Unset { .. } => "unset",
+        Request::Watch(_) => "watch",
+        Request::AdoptSocket { .. } => "adopt",
+        Request::Fetch { .. } => "fetch",
+        Request::Status => "status",
+        Request::ExitIfIdle => "exit-if-idle",
+        Request::Quit => "quit",
+    }
+}
+
+fn one(line: Line) -> Answer {
+    Answer::Lines(vec![line.into_bytes()])
+}
+
+fn no(noun: Noun, name: &[u8]) -> Failure {
+    let what = format!("there is no {} of the name {}", noun.singular(), shown(name));
+    Failure::new(Code::NotFound, what)
+}
+
+fn internal(error: &io::Error) -> Failure {
+    Failure::new(Code::Internal, error.to_string())
+}
+
+fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<Vec<u8>> {
+    match noun {
+        Noun::Socket => {
+            let (sockets, _) = server.sockets.find(names);
+            sockets.iter().map(|socket| show::socket(socket).into_bytes()).collect()
+        }
+        Noun::Process => {
+            let processes = server.processes.find(names).into_processes();
+            processes.map(|process| show::process(&process).into_bytes()).collect()
+        }
+        Noun::Value => {
+            let line = |(name, text, is_for_session)| {
+                let line = Line::new().pair("name", name).pair("value", text);
+                let line = if is_for_session { line.pair("for", "session") } else { line };
+                line.into_bytes()
+            };
+            server.values.find(names).into_iter().map(line).collect()
+        }
+    }
+}
+
+fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome {
+    let MakeProcess { name, options, command } = request;
+    let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
+    let spec = Spec::new(options, command, &identity, server.options.bufsize);
+    let process = server.processes.make(&name, spec, &identity, &server.sockets)?;
+    Ok(one(show::process(&process)))
+}
+
+/// The one process of this name.
+fn find_process(server: &Server, name: &[u8]) -> Result<Arc<Process>, Failure> {
+    server.processes.get(name).ok_or_else(|| no(Noun::Process, name))
+}
+
+fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
+    let missing = |missing: Option<Vec<u8>>| match missing {
+        Some(name) => Err(no(noun, &name)),
+        None => Ok(()),
+    };
+    let mut removed = Vec::new();
+    match noun {
+        Noun::Value => {
+            let found = server.values.find(names);
+            let is_there = |name: &[u8]| found.iter().any(|(found, ..)| found == name);
+            missing(names.iter().find_map(|pattern| match pattern {
+                Pattern::Exact(name) if !is_there(name) => Some(name.to_vec()),
+                _ => None,
+            }))?;
+            for (name, ..) in found {
+                let done = server.values.unset(&name, &Condition::Any);
+                if done.map_err(|error| internal(&error))?.is_ok() {
+                    removed.push(name);
+                }
+            }
+        }
+        Noun::Socket => {
+            let (sockets, absent) = server.sockets.find(names);
+            missing(absent)?;
+            for socket in sockets {
+                removed.push(socket.name.clone());
+                server.sockets.remove(socket).map_err(|error| internal(&error))?;
+            }
+        }
+        Noun::Process => {
+            let found = server.processes.find(names);
+            missing(found.missing.clone())?;
+            for process in found.into_processes() {
+                server.processes.remove(&process).map_err(|error| internal(&error))?;
+                removed.push(process.name.clone());
+            }
+        }
+    }
+    let line = |name: Vec<u8>| Line::new().pair("name", name).into_bytes();
+    Ok(Answer::Lines(removed.into_iter().map(line).collect()))
+}
+
+fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome {
+    if !lines.can_pass_descriptors() {
+        let why = "descriptors travel over a Unix socket alone";
+        return Err(Failure::new(Code::Denied, why));
+    }
+    let fd = match what {
+        Fetched::Socket => match server.sockets.fetch(name) {
+            Some(fd) => fd.map_err(|error| internal(&error))?,
+            None => return Err(no(Noun::Socket, name)),
+        },
+        Fetched::Pidfd => pidfd(&*find_process(server, name)?)?,
+    };
+    Ok(Answer::Descriptor(Line::new().pair("name", name).into_bytes(), fd))
+}
+
+/// A pid stays its process's until its end is recorded, so looking after is enough.
+fn pidfd(process: &Process) -> Result<OwnedFd, Failure> {
+    let fd = sys::pidfd(process.pid());
+    if process.life() != Life::Running {
+        return Err(Failure::new(Code::Gone, "the process has ended"));
+    }
+    fd.map_err(|error| internal(&error))
+}

@@ -1,0 +1,56 @@
+//! How sockets and processes are told of in protocol 2.
+
+use papa_protocol::exact::{Line, Request};
+
+use crate::processes::{Life, Process};
+use crate::sockets::Socket;
+
+/// `name=web family=inet ... fileno=3`
+pub(super) fn socket(socket: &Socket) -> Line {
+    let line = Line::new().pair("name", &socket.name).socket_options(&socket.shown_options());
+    match socket.listed_number() {
+        Some(number) => line.number("fileno", number),
+        None => line,
+    }
+}
+
+/// `name=web id=7 state=running ... -- COMMAND ARG...`
+pub(super) fn process(process: &Process) -> Line {
+    let (spec, summary) = (&process.spec, process.summary());
+    let mut line = Line::new().pair("name", &process.name).number("id", process.id);
+    line = match summary.life {
+        Life::Starting => line.pair("state", "starting"),
+        Life::Running => line.pair("state", "running"),
+        Life::Exited(_) => line.pair("state", "exited"),
+    };
+    line = line.number("pid", process.pid()).number("started", process.started.0);
+    if let Life::Exited(exit) = summary.life {
+        line = match exit.code {
+            0.. => line.number("exit", exit.code),
+            _ => line.number("signal", -exit.code),
+        };
+        line = line.number("ended", exit.time.0);
+    }
+    if summary.removed {
+        line = line.number("removed", 1);
+    }
+    let number = |number: Option<u32>| number.map(|number| number.to_string());
+    line = line.maybe("uid", number(spec.uid)).maybe("gid", number(spec.gid));
+    line = line.maybe("dir", spec.working_dir.as_ref());
+    if spec.shell {
+        line = line.number("shell", 1);
+    }
+    let (first, next, lost) = summary.extent;
+    line.number("bufsize", spec.bufsize)
+        .pair("overflow", spec.overflow.as_str())
+        .number("first", first)
+        .number("next", next)
+        .number("lost", lost)
+        .number("watchers", summary.readers)
+        .rest(&spec.args)
+}
+
+/// The request that makes the process again.
+pub(super) fn request(process: &Process) -> Line {
+    Request::MakeProcess(Box::new(process.spec.request(process.name.clone()))).line()
+}

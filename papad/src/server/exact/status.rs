@@ -1,0 +1,70 @@
+//! How papad is: what `status` tells.
+
+use std::fs;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use papa_protocol::exact::Line;
+use papa_protocol::frame::Time;
+use papa_protocol::name::Patterns;
+
+use super::super::Server;
+use crate::processes::{Life, now};
+
+/// One line on papad, and one for each session.
+pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
+    let sessions = server.sessions.list();
+    let everything = Patterns::new(Vec::new());
+    let processes: Vec<_> = server.processes.find(&everything).into_processes().collect();
+    let running = processes.iter().filter(|process| process.life() == Life::Running).count();
+    let life = &server.life;
+    let Time(born) = life.born.time;
+    let papad = Line::new()
+        .pair("version", env!("CARGO_PKG_VERSION"))
+        .number("pid", nix::unistd::getppid())
+        .number("server", std::process::id())
+        .number("uptime", now().0.saturating_sub(born) / 1_000_000_000)
+        .number("starts", life.start.starts)
+        .pair("last_end", describe_end(life.start.last_end))
+        .number("processes", processes.len())
+        .number("running", running)
+        .number("sockets", server.sockets.count())
+        .number("values", server.values.count())
+        .number("memory", resident_bytes())
+        .pair("descriptors", descriptors())
+        .number("journal", server.journal.size())
+        .number("skipped", life.skipped)
+        .number("sessions", sessions.len());
+    let sessions = sessions.into_iter().map(|(id, info)| {
+        Line::new()
+            .number("session", id)
+            .pair("peer", info.peer)
+            .number("since", info.since.0)
+            .number("protocol", info.protocol)
+            .pair("doing", info.doing)
+    });
+    [papad].into_iter().chain(sessions).map(Line::into_bytes).collect()
+}
+
+fn describe_end(code: Option<i32>) -> String {
+    match code {
+        None => "none".to_owned(),
+        Some(status @ 0..) => format!("exit-{status}"),
+        Some(signal) => format!("signal-{}", -signal),
+    }
+}
+
+/// Bytes of memory that the server has, by `proc_pid_statm(5)`; 0 where that cannot be read.
+fn resident_bytes() -> u64 {
+    const PAGE: u64 = 4096;
+    let pages = fs::read_to_string("/proc/self/statm").ok();
+    let resident = pages.and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
+    resident.unwrap_or_default() * PAGE
+}
+
+/// `USED/ALLOWED`
+fn descriptors() -> String {
+    let used = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let (allowed, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+    format!("{used}/{allowed}")
+}
