@@ -32,6 +32,12 @@ impl Build {
     }
 }
 
+/// The program that users get.
+#[must_use]
+pub fn papad_program() -> &'static Path {
+    Build::Plain.path()
+}
+
 /// The target directory that this test was built into.
 pub(crate) fn target_dir() -> PathBuf {
     profile_dir().parent().expect("a profile's directory has a parent").to_owned()

@@ -20,6 +20,7 @@ mod scratch;
 mod session;
 mod watching;
 
+pub use binary::papad_program;
 pub use deadline::{DEADLINE, eventually, wait_readable};
 pub use fifo::Fifo;
 pub use hosted::{make_stopped, pid_of, wait_for_end};

@@ -1,0 +1,207 @@
+//! papad as a program: its options, its titles, how it goes to the background and how it stops.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use papad_tests::{Papad, ScratchDir, eventually, papad_program, pid_of, procfs, wait_for_end};
+
+fn run(words: &[&str]) -> Output {
+    Command::new(papad_program()).args(words).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What ps shows of a process's command line.
+fn title(pid: i32) -> String {
+    text(&fs::read(format!("/proc/{pid}/cmdline")).unwrap()).replace('\0', " ")
+}
+
+fn comm(pid: i32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn version_and_help_are_printed_and_nonsense_is_refused() {
+    let version = run(&["--version"]);
+    assert!(version.status.success());
+    assert_eq!(text(&version.stdout), format!("papad {}\n", env!("CARGO_PKG_VERSION")));
+
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    for option in ["-p,", "-u,", "-d,", "--daemonize", "--bufsize", "--max-sessions", "--allow-uid"]
+    {
+        assert!(text(&help.stdout).contains(option), "{option}");
+    }
+
+    let nonsense = run(&["--bogus"]);
+    assert_eq!(nonsense.status.code(), Some(2));
+    assert_eq!(text(&nonsense.stderr), "papad: invalid option '--bogus'\nTry: papad --help\n");
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_line_with_its_owner() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for daemonize in [&[][..], &["--daemonize"]] {
+        let refused = run(&[&["-p", &port.to_string()], daemonize].concat());
+        assert_eq!(refused.status.code(), Some(1));
+        let told = text(&refused.stderr);
+        let own = std::process::id();
+        assert!(told.starts_with(&format!("papad: 127.0.0.1:{port} is in use by ")), "{told}");
+        assert!(told.ends_with(&format!("(pid {own})\n")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn titles_name_the_part_and_who_started_it() {
+    let papad = Papad::start();
+    let own = comm(i32::try_from(std::process::id()).unwrap());
+    let (keeper, server) = (papad.keeper_pid(), papad.server_pid());
+    assert_eq!((comm(keeper), comm(server)), ("papad: keeper".into(), "papad: server".into()));
+    assert!(title(keeper).starts_with(&format!("papad: keeper from {own} -p 0")));
+    assert!(title(server).starts_with(&format!("papad: server from {own} -p 0")));
+}
+
+#[test]
+fn a_daemon_returns_when_it_answers_and_is_on_its_own() {
+    let scratch = ScratchDir::new();
+    let path = scratch.join("papad.sock");
+    let started = run(&["--daemonize", "-u", &path]);
+    assert!(started.status.success(), "{}", text(&started.stderr));
+    // It answers at once: no waiting, and no second try.
+    let session = UnixStream::connect(&path).unwrap();
+    let server = nix::sys::socket::getsockopt(&session, nix::sys::socket::sockopt::PeerCredentials)
+        .unwrap()
+        .pid();
+    // The socket was opened by the keeper.
+    let keeper = procfs::stat(server).unwrap();
+    assert_eq!(comm(keeper.pid), "papad: keeper");
+    assert_eq!(keeper.session, keeper.pid, "it leads a session of its own");
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", keeper.pid)).unwrap(), Path::new("/"));
+    let files = procfs::open_files(keeper.pid);
+    assert_eq!([&files[&0], &files[&1], &files[&2]], ["/dev/null"; 3]);
+
+    kill(Pid::from_raw(keeper.pid), Signal::SIGTERM).unwrap();
+    eventually("the daemon's end", || {
+        procfs::stat(keeper.pid).is_none_or(|stat| stat.is_zombie()) && !Path::new(&path).exists()
+    });
+}
+
+#[test]
+fn sigterm_and_sigint_end_papad_in_order() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scratch = ScratchDir::new();
+        let own = scratch.join("papad.sock");
+        let hosted = scratch.join("hosted.sock");
+        let mut papad = Papad::builder().unix_path(&own).start();
+        assert_eq!(fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o600);
+        let mut session = papad.session();
+        session.ask(format!("make socket hosted path={hosted}"));
+        let child = pid_of(&session.ask("make process child /bin/sleep 1000"));
+
+        kill(Pid::from_raw(papad.keeper_pid()), signal).unwrap();
+        assert!(papad.wait_for_exit().success());
+        assert!(!Path::new(&own).exists());
+        eventually("the hosted socket's file is removed", || !Path::new(&hosted).exists());
+        assert!(procfs::stat(child).is_some_and(|stat| !stat.is_zombie()), "it is left alone");
+        kill(Pid::from_raw(child), Signal::SIGKILL).unwrap();
+    }
+}
+
+#[test]
+fn sighup_changes_nothing() {
+    let papad = Papad::start();
+    let server = papad.server_pid();
+    papad.session().ask("set a b");
+    kill(Pid::from_raw(papad.keeper_pid()), Signal::SIGHUP).unwrap();
+    assert_eq!(papad.session().ask("get a"), "b");
+    assert_eq!(papad.server_pid(), server);
+}
+
+#[test]
+fn a_unix_socket_that_is_answered_or_a_file_is_not_taken_away() {
+    let scratch = ScratchDir::new();
+    let live = scratch.join("live.sock");
+    let _papad = Papad::builder().unix_path(&live).start();
+    let refused = run(&["-u", &live]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).starts_with(&format!("papad: cannot listen on {live}: ")));
+    UnixStream::connect(&live).unwrap();
+
+    let file = scratch.join("file");
+    fs::write(&file, "mine").unwrap();
+    assert_eq!(run(&["-u", &file]).status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn the_default_buffer_is_an_option() {
+    let papad = Papad::builder().arg("--bufsize").arg("8k").start();
+    let mut session = papad.session();
+    session.ask("make process p /bin/sh -c seq\\ 1\\ 100000");
+    wait_for_end(&mut session, "p");
+    session.watch("p", 1);
+    let kept = session.watch_on().remove("p").unwrap().text().len();
+    assert!((4096..=8192).contains(&kept), "{kept} bytes");
+}
+
+#[test]
+fn nothing_wakes_and_no_thread_is_added_while_nothing_happens() {
+    /// Long enough for anything that polls to be seen. Here time is the subject.
+    const QUIET: Duration = Duration::from_secs(2);
+
+    let papad = Papad::start();
+    let mut session = papad.session();
+    let threads = |pid| procfs::status_field(pid, "Threads").unwrap();
+    let before = threads(papad.server_pid());
+    for number in 0..100 {
+        session.ask(format!("make process quiet{number} /bin/sleep 1000"));
+    }
+    assert_eq!(threads(papad.server_pid()), before, "threads do not grow with processes");
+    let mut watchers: Vec<_> = (0..20).map(|_| papad.session()).collect();
+    for watcher in &mut watchers {
+        watcher.watch("quiet*", 100);
+    }
+    // What the last watcher's beginning set going is over when another session has an answer.
+    session.ask("list values");
+
+    let first = settled_switches(&papad);
+    thread::sleep(QUIET);
+    assert_eq!(switches(&papad), first);
+}
+
+/// How often the threads of papad gave way or were made to, all together.
+fn switches(papad: &Papad) -> u64 {
+    let of_thread = |status: String| -> u64 {
+        let lines = status.lines().filter(|line| line.contains("voluntary_ctxt_switches:"));
+        lines.map(|line| line.rsplit('\t').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    [papad.keeper_pid(), papad.server_pid()]
+        .into_iter()
+        .flat_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).unwrap())
+        .map(|task| of_thread(fs::read_to_string(task.unwrap().path().join("status")).unwrap()))
+        .sum()
+}
+
+/// The count once it has stopped growing.
+fn settled_switches(papad: &Papad) -> u64 {
+    let mut last = switches(papad);
+    eventually("papad is at rest", || {
+        thread::sleep(Duration::from_millis(200));
+        let now = switches(papad);
+        std::mem::replace(&mut last, now) == now
+    });
+    last
+}
