@@ -15,7 +15,6 @@ mod processes;
 mod ring;
 mod server;
 mod sockets;
-mod spawn;
 mod sys;
 mod values;
 

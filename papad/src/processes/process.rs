@@ -57,8 +57,8 @@ pub(crate) enum NoReader {
 pub(crate) enum Sent {
     /// So many bytes of output; there may be more.
     Output(u64),
-    /// There was the end of the process.
-    End,
+    /// So many bytes of output, and the end of the process.
+    End(u64),
     Nothing,
     /// Its output is recorded no more, so there will never be anything.
     Removed,
@@ -354,7 +354,7 @@ impl Process {
             let (_, end, _) = state.output.extent();
             state.output.send_end(reader);
             frames.closed(self, end, time, exit);
-            return Ok(Sent::End);
+            return Ok(Sent::End(sent));
         }
         Ok(if sent > 0 || lost.is_some() { Sent::Output(sent) } else { Sent::Nothing })
     }

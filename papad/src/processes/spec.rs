@@ -9,6 +9,7 @@ use papa_protocol::options::{Limit, Overflow, ProcessOptions, Resource, Stderr, 
 
 use super::identity::Identity;
 use crate::journal::{Fields, Record, parse_number};
+use crate::sockets::References;
 
 /// The whole specification of a process. References to sockets in `args` are not replaced yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,6 +66,12 @@ impl Spec {
             rlimits: options.rlimits,
             args,
         }
+    }
+
+    /// Where sockets are referred to.
+    pub(crate) fn references(&self) -> References<'_> {
+        let Spec { args, env, listen, inherit, .. } = self;
+        References { args, env, listen, inherit }
     }
 
     /// The request that makes such a process again.

@@ -20,6 +20,7 @@ use papa_protocol::options::Stderr;
 use super::capture::{Capture, Events};
 use super::output::{Output, Pipes};
 use super::process::{Exit, Life, Next, Process};
+use super::spawn::{Defaults, Passed, Program};
 use super::spec::Spec;
 use super::waker::Waker;
 use super::{Identity, now};
@@ -27,7 +28,6 @@ use crate::journal::{Change, Journal, Record};
 use crate::link::{Held, Link, ToKeeper};
 use crate::ring::Ring;
 use crate::sockets::Sockets;
-use crate::spawn::{Defaults, Passed, Program};
 use crate::{log, sys};
 
 /// The table, and all that moves with it.
@@ -181,7 +181,7 @@ impl Processes {
             let code = if is_full { Code::Limit } else { Code::Internal };
             Failure::new(code, format!("Cannot prepare the process - {error}"))
         };
-        let referred = sockets.refer(&process.name, &process.spec)?;
+        let referred = sockets.refer(&process.name, process.spec.references())?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         let child_ends = self.prepare_output(process).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;

@@ -28,9 +28,8 @@ use sessions::Sessions;
 use crate::cli::Options;
 use crate::journal::{self, Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
-use crate::processes::{self, Processes, now};
+use crate::processes::{self, Defaults, Processes, now};
 use crate::sockets::{self, Sockets};
-use crate::spawn::Defaults;
 use crate::values::{self, SessionId, Values};
 use crate::{keeper, launch, log, sys};
 

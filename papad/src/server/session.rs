@@ -98,9 +98,13 @@ fn answer(
     if let [first, version] = &words[..]
         && first == b"protocol"
     {
-        let version = papa_protocol::text::shown(version);
-        let why = format!("Error: papad speaks protocol 1 and 2, not {version}");
-        say(out, why.as_bytes());
+        // This is protocol 1, and 2 does not get here.
+        if version == b"1" {
+            say(out, b"");
+        } else {
+            let version = papa_protocol::text::shown(version);
+            say(out, format!("Error: papad speaks protocol 1 and 2, not {version}").as_bytes());
+        }
         return Ok(());
     }
     if words.is_empty() {

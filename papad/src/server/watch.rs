@@ -42,6 +42,8 @@ struct Watched {
     reader: ReaderId,
     /// Its end is in the batch that is not acknowledged yet.
     ends: bool,
+    /// Somebody removed it: there will be no more of it.
+    is_removed: bool,
 }
 
 impl Watch {
@@ -52,7 +54,7 @@ impl Watch {
         let waker = Arc::new(Waker::new()?);
         let watched = processes.into_iter().filter_map(|process| {
             let (reader, _) = process.attach(Arc::clone(&waker), Wants::ALL).ok()?;
-            Some(Watched { process, reader, ends: false })
+            Some(Watched { process, reader, ends: false, is_removed: false })
         });
         let watched = watched.collect();
         Ok(Watch { server, waker, watched })
@@ -102,30 +104,44 @@ impl Watch {
     fn fill(&mut self, batch: &mut Vec<u8>) -> io::Result<bool> {
         let mut has_frames = false;
         let mut budget = BATCH;
-        let mut last_sent = 0;
-        let mut failed = Ok(());
-        self.watched.retain_mut(|watched| {
-            if budget == 0 || failed.is_err() {
-                return true;
+        let mut first_unserved = None;
+        for (at, watched) in self.watched.iter_mut().enumerate() {
+            if budget == 0 {
+                first_unserved = Some(at);
+                break;
             }
-            match watched.process.send(watched.reader, budget, u64::MAX, &mut Batch(batch)) {
-                Ok(Sent::Removed) => return false,
+            let frames = &mut Batch(batch);
+            match watched.process.send(watched.reader, budget, u64::MAX, frames)? {
                 // With no bytes, something was lost: this dialect cannot say so.
-                Ok(Sent::Nothing | Sent::Output(0)) => return true,
-                Ok(Sent::Output(bytes)) => budget = budget.saturating_sub(bytes),
-                Ok(Sent::End) => watched.ends = true,
-                Err(error) => failed = Err(error),
+                Sent::Nothing | Sent::Output(0) => continue,
+                Sent::Output(bytes) => budget -= bytes,
+                Sent::End(bytes) => {
+                    budget -= bytes;
+                    watched.ends = true;
+                }
+                Sent::Removed => {
+                    watched.is_removed = true;
+                    continue;
+                }
             }
-            last_sent += 1;
             has_frames = true;
-            true
-        });
-        failed?;
-        // Who was not reached this time is first the next time.
-        if budget == 0 && last_sent < self.watched.len() {
-            self.watched.rotate_left(last_sent);
         }
+        // Who did not get a turn is first the next time.
+        self.watched.rotate_left(first_unserved.unwrap_or_default());
+        self.let_go(|watched| watched.is_removed);
         Ok(has_frames)
+    }
+
+    /// Ends the watching of these.
+    fn let_go(&mut self, is_over: impl Fn(&Watched) -> bool) {
+        let server = &self.server;
+        self.watched.retain(|watched| {
+            let is_over = is_over(watched);
+            if is_over {
+                detach(server, &watched.process, watched.reader);
+            }
+            !is_over
+        });
     }
 
     fn acknowledge(&mut self) -> io::Result<()> {
@@ -133,13 +149,7 @@ impl Watch {
             let next = watched.process.acknowledge_sent(watched.reader)?;
             self.server.processes.follow(&watched.process, next);
         }
-        let server = &self.server;
-        self.watched.retain(|watched| {
-            if watched.ends {
-                detach(server, &watched.process, watched.reader);
-            }
-            !watched.ends
-        });
+        self.let_go(|watched| watched.ends);
         self.server.compact();
         Ok(())
     }

@@ -17,6 +17,8 @@ use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
 use crate::{log, sys};
 
+pub(crate) use reference::References;
+
 /// The lowest number that a socket gets in the processes that refer to it.
 const FIRST_NUMBER: RawFd = 3;
 

@@ -11,7 +11,6 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::{FIRST_NUMBER, Socket, Sockets, bind};
-use crate::processes::Spec;
 
 const BEGIN: &[u8] = b"$(socket.";
 
@@ -32,6 +31,16 @@ impl AsFd for Given {
     }
 }
 
+/// Where a process's specification refers to sockets.
+#[derive(Clone, Copy)]
+pub(crate) struct References<'a> {
+    pub(crate) args: &'a [Vec<u8>],
+    pub(crate) env: &'a BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Names of those it gets as systemd's `LISTEN_FDS`, and of those it just gets.
+    pub(crate) listen: &'a [Vec<u8>],
+    pub(crate) inherit: &'a [Vec<u8>],
+}
+
 /// A command and an environment with their references replaced, and the sockets to go with them.
 pub(crate) struct Referred {
     pub(crate) args: Vec<Vec<u8>>,
@@ -49,18 +58,18 @@ impl Sockets {
     ///
     /// # Errors
     /// A reference is not whole, or names no socket.
-    pub(crate) fn refer(&self, process: &[u8], spec: &Spec) -> Result<Referred, Failure> {
+    pub(crate) fn refer(&self, process: &[u8], of: References) -> Result<Referred, Failure> {
         let mut gathered = Gathered::default();
         // systemd's numbers are fixed, so these come first.
-        for (number, name) in (FIRST_NUMBER..).zip(&spec.listen) {
+        for (number, name) in (FIRST_NUMBER..).zip(of.listen) {
             gathered.give(self.named(name)?, Some(number))?;
         }
-        for name in &spec.inherit {
+        for name in of.inherit {
             gathered.give(self.named(name)?, None)?;
         }
-        let args = spec.args.iter().map(|arg| self.replace_all(process, arg, &mut gathered));
+        let args = of.args.iter().map(|arg| self.replace_all(process, arg, &mut gathered));
         let args = args.collect::<Result<_, _>>()?;
-        let env = spec.env.iter().map(|(key, value)| {
+        let env = of.env.iter().map(|(key, value)| {
             Ok((key.clone(), self.replace_all(process, value, &mut gathered)?))
         });
         let env = env.collect::<Result<_, Failure>>()?;

@@ -211,7 +211,10 @@ impl Watching {
             let until = watched.until.unwrap_or(u64::MAX);
             match watched.process.send(watched.reader, *budget, until, &mut Streamed(out))? {
                 Sent::Output(bytes) => *budget = budget.saturating_sub(bytes),
-                Sent::End => watched.has_ended = true,
+                Sent::End(bytes) => {
+                    *budget = budget.saturating_sub(bytes);
+                    watched.has_ended = true;
+                }
                 Sent::Nothing => {
                     watched.is_over = watched.is_over_without_news();
                     continue;

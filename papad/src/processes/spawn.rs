@@ -11,8 +11,9 @@ use std::sync::atomic::AtomicI32;
 
 use papa_protocol::text::shown;
 
+use super::identity::Identity;
+use super::spec::Spec;
 use crate::journal::{Change, Record};
-use crate::processes::{Identity, Spec};
 use crate::sys::{self, ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
 
 /// Where programs without a slash in their name are looked for when the environment has no PATH.
