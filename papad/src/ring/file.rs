@@ -208,6 +208,7 @@ impl RingFile {
     }
 
     pub(super) fn read_data(&self, start: u64, length: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        out.reserve(length as usize);
         for (offset, length) in self.pieces(start, length) {
             let at = out.len();
             out.resize(at + length, 0);

@@ -14,6 +14,9 @@ use crate::log;
 /// Bytes of replies that are gathered before they are sent, though more commands are waiting.
 pub(super) const GATHERED: usize = 64 * 1024;
 
+/// Bytes of memory for replies that a session keeps while it waits.
+const AT_REST: usize = 4096;
+
 /// Why a session is over.
 #[derive(Debug)]
 pub(super) enum Ended {
@@ -64,7 +67,7 @@ fn talk(
     loop {
         let Some(line) = lines.next() else {
             // All complete lines are answered: now is the time to send.
-            write_out(lines, out)?;
+            write_out_and_rest(lines, out)?;
             match lines.read()? {
                 Received::Bytes if is_first && guard::is_tls(lines.waiting()) => {
                     return Err(Ended::NotPapa);
@@ -144,12 +147,18 @@ fn say(out: &mut Vec<u8>, text: &[u8]) {
     out.extend_from_slice(PROMPT);
 }
 
-/// Sends everything and empties `out`.
+/// Sends everything and empties `out`. Its memory is kept for what comes next.
 pub(super) fn write_out(lines: &Lines, out: &mut Vec<u8>) -> io::Result<()> {
     if !out.is_empty() {
         lines.connection().write_all(out)?;
         out.clear();
-        out.shrink_to(GATHERED);
     }
+    Ok(())
+}
+
+/// As `write_out`, when there may be nothing to send for a long time.
+pub(super) fn write_out_and_rest(lines: &Lines, out: &mut Vec<u8>) -> io::Result<()> {
+    write_out(lines, out)?;
+    out.shrink_to(AT_REST);
     Ok(())
 }

@@ -13,7 +13,7 @@ use papa_protocol::frame::{self, END_OF_BATCH, Time};
 
 use super::Server;
 use super::lines::{Lines, Received};
-use super::session::{Ended, write_out};
+use super::session::{Ended, write_out, write_out_and_rest};
 use crate::processes::{Exit, Frames, Piece, Process, ReaderId, Sent, Waker, Wants};
 use crate::{log, sys};
 
@@ -76,7 +76,7 @@ impl Watch {
                 return Ok(b"Nothing left to watch");
             }
             if !has_output {
-                write_out(lines, &mut out)?;
+                write_out_and_rest(lines, &mut out)?;
                 if wants_to_stop(lines.peek()) {
                     lines.next();
                     return Ok(b"Stopped watching");

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use papa_protocol::exact::{self, Code, Failure, Hello, Request, WatchRequest};
 
 use super::lines::{Lines, Received};
-use super::session::{Ended, GATHERED, write_out};
+use super::session::{Ended, GATHERED, write_out, write_out_and_rest};
 use super::{Admission, Server};
 use crate::sys;
 
@@ -42,7 +42,7 @@ pub(super) fn talk(
     let mut was_watching = false;
     loop {
         let Some(line) = lines.next() else {
-            write_out(lines, out)?;
+            write_out_and_rest(lines, out)?;
             match lines.read()? {
                 Received::Bytes => continue,
                 Received::End => return Err(Ended::ByClient),

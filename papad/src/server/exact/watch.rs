@@ -17,7 +17,7 @@ use papa_protocol::text::shown;
 
 use super::super::Server;
 use super::super::lines::{Lines, Received};
-use super::super::session::{Ended, write_out};
+use super::super::session::{Ended, write_out, write_out_and_rest};
 use super::super::watch::{HUNG_UP, detach};
 use crate::processes::{
     Exit, Frames, Next, NoReader, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
@@ -169,6 +169,9 @@ impl Watching {
                 }
             }
             if !has_sent && !has_heard {
+                if self.in_flight() == 0 {
+                    write_out_and_rest(lines, out)?;
+                }
                 self.wait(lines)?;
             }
         }
@@ -197,9 +200,7 @@ impl Watching {
 
     /// Appends frames as far as the window allows; returns whether there are any.
     fn send(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
-        let takers = self.watched.iter().filter(|watched| watched.wants.takes);
-        let in_flight: u64 = takers.map(|taker| taker.process.in_flight(taker.reader)).sum();
-        let mut window = self.window.saturating_sub(in_flight).min(BATCH);
+        let mut window = self.window.saturating_sub(self.in_flight()).min(BATCH);
         let mut looking = BATCH;
         let mut has_sent = false;
         let mut first_unserved = None;
@@ -232,6 +233,12 @@ impl Watching {
             self.watched.rotate_left(at);
         }
         Ok(has_sent)
+    }
+
+    /// Bytes that were sent and are still to be acknowledged.
+    fn in_flight(&self) -> u64 {
+        let takers = self.watched.iter().filter(|watched| watched.wants.takes);
+        takers.map(|taker| taker.process.in_flight(taker.reader)).sum()
     }
 
     fn let_go_of_the_over(&mut self) {
