@@ -170,6 +170,11 @@ impl Journal {
         Change { current: self.current.read().unwrap_or_else(PoisonError::into_inner) }
     }
 
+    /// Keeps every change from beginning, if none is under way.
+    pub(crate) fn hold_still(&self) -> Option<impl Drop + '_> {
+        self.current.try_write().ok()
+    }
+
     /// Bytes in the file.
     pub(crate) fn size(&self) -> u64 {
         self.change().current.size.load(Ordering::Relaxed)

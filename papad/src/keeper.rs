@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, Uid};
 
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
-use crate::{launch, listen, log, sys};
+use crate::sys::{self, Ended};
+use crate::{launch, listen, log};
 
 /// A server that ends before it was ready is started again after a pause, which doubles from the
 /// first of these to the last.
@@ -112,22 +113,23 @@ impl Keeper {
                 std::mem::replace(&mut self.server, Server::Pausing { until: Instant::now() });
             self.server = match (server, event) {
                 (Server::Running { pid, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
-                    match sys::reap(pid)? {
+                    match reap(pid) {
                         Some(ended) => self.server_ended(link, ready, ended.code),
                         None => Server::Running { pid, link, ready },
                     }
                 }
                 (Server::Running { pid, link, ready }, Event::Message(message)) => {
                     let ready = ready || matches!(message, ToKeeper::Ready);
-                    self.obey(message)?;
+                    self.obey(message);
                     Server::Running { pid, link, ready }
                 }
                 // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
                 // no use.
                 (Server::Running { pid, link, ready }, Event::LinkClosed) => {
                     // It may be gone already, which is what is wanted.
-                    let _ = nix::sys::signal::kill(pid, Signal::SIGKILL);
-                    let code = sys::reap_at_end(pid)?.map_or(0, |ended| ended.code);
+                    let _ = kill(pid, Signal::SIGKILL);
+                    let ended = sys::reap_at_end(pid).ok().flatten();
+                    let code = ended.map_or(0, |ended| ended.code);
                     self.server_ended(link, ready, code)
                 }
                 (Server::Settling { .. }, Event::LinkClosed | Event::TimeIsUp) => {
@@ -135,10 +137,10 @@ impl Keeper {
                 }
                 // What the server said before it ended still counts.
                 (Server::Settling { link, until }, Event::Message(message)) => {
-                    self.obey(message)?;
+                    self.obey(message);
                     Server::Settling { link, until }
                 }
-                (Server::Pausing { .. }, Event::TimeIsUp) => self.start_server()?,
+                (Server::Pausing { .. }, Event::TimeIsUp) => self.start_server(),
                 (server, Event::Signal(Signal::SIGTERM | Signal::SIGINT)) => {
                     log::info!("keeper", "told to stop");
                     if self.leaving {
@@ -156,7 +158,7 @@ impl Keeper {
             if self.leaving && !matches!(self.server, Server::Running { .. }) {
                 return Ok(());
             }
-            self.tell_of_ended()?;
+            self.tell_of_ended();
         }
     }
 
@@ -203,7 +205,7 @@ impl Keeper {
     }
 
     /// Does what the server asks.
-    fn obey(&mut self, message: ToKeeper) -> io::Result<()> {
+    fn obey(&mut self, message: ToKeeper) {
         match message {
             ToKeeper::Hold(fds) => self.held.extend(fds),
             ToKeeper::Drop(names, done) => {
@@ -213,19 +215,20 @@ impl Keeper {
                 drop(done);
             }
             ToKeeper::Recorded(pid) => {
-                sys::reap(pid)?;
+                reap(pid);
                 self.told = self.told.filter(|&told| told != pid);
             }
             ToKeeper::Ready => {
                 self.pause = Duration::ZERO;
-                if let Some(ready) = self.ready.take() {
-                    launch::announce_ready(ready)?;
+                if let Some(ready) = self.ready.take()
+                    && let Err(error) = launch::announce_ready(ready)
+                {
+                    log::warn!("keeper", "whoever started papad is not told: {error}");
                 }
                 log::info!("keeper", "ready{}", self.hint());
             }
             ToKeeper::Leave => self.leaving = true,
         }
-        Ok(())
     }
 
     /// What to try next, for a person who has just started papad.
@@ -236,15 +239,19 @@ impl Keeper {
         }
     }
 
-    fn start_server(&mut self) -> io::Result<Server> {
-        let (link, server_end) = Link::pair()?;
+    /// Starts a server, or pauses if that cannot be now. Whatever it is that is lacking, what is
+    /// held is not let go of for it.
+    fn start_server(&mut self) -> Server {
         self.start.starts += 1;
         self.told = None;
-        let pid = match launch::start_server(&self.options, server_end) {
-            Ok(child) => Pid::from_raw(child.id() as i32),
+        let started = Link::pair().and_then(|(link, server_end)| {
+            Ok((link, launch::start_server(&self.options, server_end)?))
+        });
+        let (link, pid) = match started {
+            Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
-                return Ok(Server::Pausing { until: Instant::now() + self.longer_pause() });
+                return Server::Pausing { until: Instant::now() + self.longer_pause() };
             }
         };
         log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
@@ -252,14 +259,15 @@ impl Keeper {
             .hand_over(self.held.iter())
             .and_then(|()| link.tell_server(&ToServer::Start(self.start.clone())));
         if let Err(error) = handed {
-            // Its SIGCHLD comes next.
-            log::warn!("keeper", "a server ended while it was started: {error}");
+            log::error!("keeper", "a server could not be handed what is held: {error}");
+            // It may be gone already, which is what is wanted. Its SIGCHLD comes next.
+            let _ = kill(pid, Signal::SIGKILL);
         }
         let server = Server::Running { pid, link, ready: false };
         if self.leaving {
             self.leave(&server);
         }
-        Ok(server)
+        server
     }
 
     fn server_ended(&mut self, link: Link, ready: bool, code: i32) -> Server {
@@ -291,23 +299,21 @@ impl Keeper {
     }
 
     /// Tells a server that runs of one process that has ended and is not recorded yet.
-    fn tell_of_ended(&mut self) -> io::Result<()> {
-        let Server::Running { pid: server, link, .. } = &self.server else {
-            return Ok(());
-        };
+    fn tell_of_ended(&mut self) {
+        let Server::Running { pid: server, link, .. } = &self.server else { return };
         if self.told.is_some() {
-            return Ok(());
+            return;
         }
-        match sys::look_at_ended()? {
-            Some(ended) if ended.pid != *server => {
+        match sys::look_at_ended() {
+            Ok(Some(ended)) if ended.pid != *server => {
                 self.told = Some(ended.pid);
                 // If the server is gone, the next one is told.
                 let _ = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
             }
             // The server's own end comes as a signal.
-            _ => {}
+            Ok(_) => {}
+            Err(error) => log::error!("keeper", "children cannot be looked at: {error}"),
         }
-        Ok(())
     }
 
     /// Removes papad's own Unix socket, unless it is somebody else's by now.
@@ -320,6 +326,11 @@ impl Keeper {
         }
         log::info!("keeper", "stopped");
     }
+}
+
+fn reap(pid: Pid) -> Option<Ended> {
+    let reaped = sys::reap(pid);
+    reaped.inspect_err(|error| log::error!("keeper", "{pid} cannot be reaped: {error}")).ok()?
 }
 
 fn watch_signals() -> io::Result<SignalFd> {
@@ -346,6 +357,8 @@ fn raise_descriptor_limit() -> (u64, u64) {
 /// The limit at which the server answers with an error while the keeper still has descriptors.
 pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    setrlimit(Resource::RLIMIT_NOFILE, soft.saturating_sub(RESERVED_DESCRIPTORS), hard)?;
+    if soft > 2 * RESERVED_DESCRIPTORS {
+        setrlimit(Resource::RLIMIT_NOFILE, soft - RESERVED_DESCRIPTORS, hard)?;
+    }
     Ok(())
 }

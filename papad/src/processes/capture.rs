@@ -1,7 +1,8 @@
 //! The thread that moves output: it waits for all pipes of all processes at once, and for the
 //! time when descendants have held a pipe for long enough. While nothing happens it sleeps.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,10 +14,10 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use papa_protocol::frame::Stream;
 
 use super::now;
-use super::output::Captured;
 use super::process::Process;
 use super::waker::Waker;
 use crate::log;
+use crate::ring::Filled;
 
 /// Events taken at once.
 const EVENTS: usize = 64;
@@ -28,13 +29,15 @@ const WAKE: u64 = u64::MAX;
 pub(crate) struct Capture {
     epoll: Epoll,
     waker: Waker,
+    /// Where what is not kept goes. Open from the start: later there may be no descriptor left.
+    null: File,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     processes: HashMap<u64, Arc<Process>>,
-    lingering: BTreeSet<(Instant, u64)>,
+    lingering: BTreeMap<(Instant, u64), Arc<Process>>,
 }
 
 /// What the thread leaves to others to do.
@@ -48,7 +51,8 @@ impl Capture {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let waker = Waker::new()?;
         epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
-        Ok(Capture { epoll, waker, state: Mutex::default() })
+        let null = File::options().write(true).open("/dev/null")?;
+        Ok(Capture { epoll, waker, null, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,10 +92,9 @@ impl Capture {
     }
 
     /// Ends the wait for the process's output as long after now as it is to linger.
-    pub(crate) fn linger(&self, process: &Process) {
-        self.lock()
-            .lingering
-            .insert((Instant::now() + Duration::from_millis(process.spec.linger_ms), process.id));
+    pub(crate) fn linger(&self, process: &Arc<Process>) {
+        let until = Instant::now() + Duration::from_millis(process.spec.linger_ms);
+        self.lock().lingering.insert((until, process.id), Arc::clone(process));
         self.waker.wake();
     }
 
@@ -118,7 +121,7 @@ impl Capture {
                 events.pipes_ended(&ended);
             }
             for process in self.due() {
-                process.stop_lingering(now());
+                process.stop_lingering(now(), &self.null);
             }
         }
     }
@@ -127,10 +130,10 @@ impl Capture {
     fn capture(&self, mark: u64, is_empty: bool, ended: &mut Vec<(Arc<Process>, Stream)>) {
         let stream = if mark & 1 == 0 { Stream::Out } else { Stream::Err };
         let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else { return };
-        let pipe = match process.capture(stream, is_empty, now()) {
-            Captured::Bytes(_) | Captured::Nothing => return,
-            Captured::Full => return self.leave(&process, stream),
-            Captured::End => process.take_pipe(stream),
+        let pipe = match process.capture(stream, is_empty, now(), &self.null) {
+            Filled::Bytes(_) | Filled::Nothing => return,
+            Filled::Full => return self.leave(&process, stream),
+            Filled::End => process.take_pipe(stream),
         };
         if let Some(pipe) = pipe {
             self.forget(&process, &pipe);
@@ -149,25 +152,17 @@ impl Capture {
     }
 
     fn time_left(&self) -> EpollTimeout {
-        let Some((until, _)) = self.lock().lingering.first().copied() else {
-            return EpollTimeout::NONE;
-        };
+        let first = self.lock().lingering.first_key_value().map(|((until, _), _)| *until);
+        let Some(until) = first else { return EpollTimeout::NONE };
         // A millisecond more, so that the time is up when epoll says so.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
     }
 
-    /// The processes whose time is up. One whose pipes have ended meanwhile is not among them.
+    /// The processes whose time is up.
     fn due(&self) -> Vec<Arc<Process>> {
         let mut state = self.lock();
-        let now = Instant::now();
-        let mut due = Vec::new();
-        while let Some((_, id)) =
-            state.lingering.first().copied().filter(|(until, _)| *until <= now)
-        {
-            state.lingering.pop_first();
-            due.extend(state.processes.get(&id).map(Arc::clone));
-        }
-        due
+        let later = state.lingering.split_off(&(Instant::now(), u64::MAX));
+        std::mem::replace(&mut state.lingering, later).into_values().collect()
     }
 }

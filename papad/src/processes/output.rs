@@ -1,5 +1,6 @@
 //! What a process writes: its pipes, the ring that they fill, and the places of its readers.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use papa_protocol::options::Overflow;
 
 use super::reader::{Reader, ReaderId, Readers, Start, Wants};
 use super::waker::Waker;
-use crate::log;
 use crate::ring::{Filled, MAX_CHUNK, Ring};
+use crate::{log, sys};
 
 /// What a pipe holds unless it is made larger (`pipe(7)`).
 const PIPE: u64 = 64 * 1024;
@@ -71,28 +72,6 @@ pub(crate) struct Output {
     readers: Readers,
 }
 
-/// What capturing brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Captured {
-    Bytes(u64),
-    /// The pipe is empty for now.
-    Nothing,
-    /// The ring is full and the pipe is left to fill.
-    Full,
-    /// Nobody has the pipe's writing end any more.
-    End,
-}
-
-impl From<Filled> for Captured {
-    fn from(filled: Filled) -> Captured {
-        match filled {
-            Filled::Bytes(bytes) => Captured::Bytes(bytes),
-            Filled::Nothing => Captured::Nothing,
-            Filled::End => Captured::End,
-        }
-    }
-}
-
 impl Output {
     pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, overflow: Overflow) -> Output {
         let newest = ring.as_ref().and_then(Ring::newest).unwrap_or(Time(0));
@@ -143,48 +122,45 @@ impl Output {
         self.readers.wake();
     }
 
-    /// Takes what a pipe has.
-    pub(crate) fn capture(&mut self, stream: Stream, now: Time) -> Captured {
-        let Some(pipe) = self.pipes.get(stream) else { return Captured::Nothing };
-        let captured = match &mut self.ring {
+    /// Takes what a pipe has; `null` takes what is not kept.
+    pub(crate) fn capture(&mut self, stream: Stream, now: Time, null: &File) -> Filled {
+        let Some(pipe) = self.pipes.get(stream) else { return Filled::Nothing };
+        let filled = match &mut self.ring {
             Some(ring) if self.keeps => {
-                let most = match self.overflow {
-                    Overflow::Drop => u64::MAX,
-                    Overflow::Block => ring.room(),
-                };
-                if most == 0 {
-                    self.is_stuck = true;
-                    return Captured::Full;
-                }
-                let filled = ring.fill(pipe, stream, now, most, self.readers.sent_to_any());
+                let filled =
+                    ring.fill(pipe, stream, now, self.overflow, self.readers.sent_to_any());
                 filled.or_else(|error| {
                     // Without memory for it, output is lost, but its writer goes on.
                     log::error!("server", "output cannot be kept: {error}");
-                    throw_away(pipe)
+                    throw_away(pipe, null)
                 })
             }
-            _ => throw_away(pipe),
+            _ => throw_away(pipe, null),
         };
-        let captured = match captured {
-            Ok(filled) => Captured::from(filled),
-            Err(error) => {
-                log::error!("server", "a pipe cannot be read: {error}");
-                Captured::End
-            }
-        };
-        if captured == Captured::Bytes(PIPE) {
+        let filled = filled.unwrap_or_else(|error| {
+            log::error!("server", "a pipe cannot be read: {error}");
+            Filled::End
+        });
+        self.is_stuck |= filled == Filled::Full;
+        if filled == Filled::Bytes(PIPE) {
             make_larger(pipe);
         }
-        if self.keeps && matches!(captured, Captured::Bytes(_)) {
+        if self.keeps && matches!(filled, Filled::Bytes(_)) {
             self.newest = now;
             self.readers.wake();
         }
-        captured
+        filled
+    }
+
+    /// Bytes that are in the pipes and not taken yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        let pipes = [Stream::Out, Stream::Err].into_iter().filter_map(|of| self.pipes.get(of));
+        pipes.map(sys::readable_bytes).sum()
     }
 
     /// Whether pipes that were left to fill are to be read again, now that there is room.
     pub(crate) fn take_unstuck(&mut self) -> bool {
-        let has_room = self.ring.as_ref().is_none_or(|ring| ring.room() > 0) || !self.keeps;
+        let has_room = !self.keeps || self.ring.as_ref().is_none_or(Ring::has_room);
         has_room && std::mem::take(&mut self.is_stuck)
     }
 
@@ -212,7 +188,7 @@ impl Output {
         if sent >= first {
             return None;
         }
-        self.readers.set_sent(id, first);
+        self.readers.skip_to(id, first);
         data.then_some((sent, first - sent))
     }
 
@@ -255,7 +231,7 @@ impl Output {
 
     /// Bytes that the reader was sent and has not acknowledged.
     pub(crate) fn in_flight(&self, id: ReaderId) -> u64 {
-        self.readers.get(id).map_or(0, |reader| reader.sent.saturating_sub(reader.acknowledged))
+        self.readers.get(id).map_or(0, Reader::in_flight)
     }
 
     /// The reader has taken all before `position`; false if it was not sent that much.
@@ -305,19 +281,12 @@ fn make_larger(pipe: BorrowedFd) {
 }
 
 /// Reads and forgets.
-fn throw_away(pipe: BorrowedFd) -> io::Result<Filled> {
-    thread_local! {
-        static NULL: io::Result<std::fs::File> =
-            std::fs::File::options().write(true).open("/dev/null");
-    }
+fn throw_away(pipe: BorrowedFd, null: &File) -> io::Result<Filled> {
     let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
-    NULL.with(|null| {
-        let null = null.as_ref().map_err(|error| io::Error::from(error.kind()))?;
-        match splice(pipe, None, null, None, PIPE as usize, flags) {
-            Ok(0) => Ok(Filled::End),
-            Ok(moved) => Ok(Filled::Bytes(moved as u64)),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Filled::Nothing),
-            Err(errno) => Err(errno.into()),
-        }
-    })
+    match splice(pipe, None, null, None, PIPE as usize, flags) {
+        Ok(0) => Ok(Filled::End),
+        Ok(moved) => Ok(Filled::Bytes(moved as u64)),
+        Err(Errno::EAGAIN | Errno::EINTR | Errno::ENOMEM) => Ok(Filled::Nothing),
+        Err(errno) => Err(errno.into()),
+    }
 }

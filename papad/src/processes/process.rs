@@ -1,6 +1,7 @@
 //! One hosted process, from the request for it until nobody needs to know of it any more.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -8,11 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papa_protocol::frame::{Stream, Time};
 
-use super::output::{Captured, Output, Piece, Pipes};
+use super::output::{Output, Piece, Pipes};
 use super::reader::{ReaderId, Wants};
 use super::spec::Spec;
 use super::waker::Waker;
 use crate::journal::Record;
+use crate::ring::Filled;
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,9 +107,9 @@ pub(crate) struct Summary {
 struct State {
     life: Life,
     output: Output,
-    /// Its descendants have held its pipes for long enough: its end is told as soon as all that
-    /// is in them now has been taken.
-    has_lingered: bool,
+    /// Bytes of output that its end still waits for, once its descendants have held its pipes for
+    /// long enough: what was in them then.
+    owed: Option<u64>,
     /// When all of its output had been taken, or waited for long enough: its end may be told.
     closed: Option<Time>,
     /// Its output is not wanted; it leaves the list when it exits.
@@ -128,7 +130,7 @@ impl Process {
         life: Life,
     ) -> Process {
         let output = Output::none();
-        let state = State { life, output, has_lingered: false, closed: None, removed: false };
+        let state = State { life, output, owed: None, closed: None, removed: false };
         let (pid, listing) = (AtomicI32::new(pid), AtomicU64::new(0));
         Process { id, name, spec, started, pid, listing, state: Mutex::new(state) }
     }
@@ -249,32 +251,29 @@ impl Process {
 
     /// Waiting for its descendants to let go of its pipes is over: what is in them now still
     /// counts, and what comes later does not.
-    pub(crate) fn stop_lingering(&self, now: Time) {
+    pub(crate) fn stop_lingering(&self, now: Time, null: &File) {
         let mut state = self.lock();
-        if let (Life::Exited(exit), None) = (state.life, state.closed) {
-            state.has_lingered = true;
-            for stream in [Stream::Out, Stream::Err] {
-                while matches!(state.output.capture(stream, now), Captured::Bytes(_)) {}
-            }
-            if !state.output.is_stuck() {
-                state.close(exit);
+        state.owed = Some(state.output.waiting());
+        for stream in [Stream::Out, Stream::Err] {
+            while state.owed.is_some_and(|owed| owed > 0) {
+                let captured = state.output.capture(stream, now, null);
+                state.pay(captured);
+                if !matches!(captured, Filled::Bytes(_)) {
+                    break;
+                }
             }
         }
+        state.pay(Filled::Bytes(0));
     }
 
     /// Takes what a pipe has. One that is known to be empty has ended.
-    pub(crate) fn capture(&self, stream: Stream, is_empty: bool, now: Time) -> Captured {
+    pub(crate) fn capture(&self, stream: Stream, is_empty: bool, now: Time, null: &File) -> Filled {
         if is_empty {
-            return Captured::End;
+            return Filled::End;
         }
         let mut state = self.lock();
-        let captured = state.output.capture(stream, now);
-        if let (true, Life::Exited(exit), None) = (state.has_lingered, state.life, state.closed)
-            && captured == Captured::Nothing
-            && !state.output.is_stuck()
-        {
-            state.close(exit);
-        }
+        let captured = state.output.capture(stream, now, null);
+        state.pay(captured);
         captured
     }
 
@@ -283,7 +282,7 @@ impl Process {
         let mut state = self.lock();
         let pipe = state.output.take_pipe(stream);
         // The end of the last pipe is what the end of the process may have waited for.
-        state.is_over();
+        state.close_if_complete();
         pipe
     }
 
@@ -396,6 +395,17 @@ impl Process {
 }
 
 impl State {
+    /// Counts what was captured against what the end waits for, and tells the end when all is here.
+    fn pay(&mut self, captured: Filled) {
+        let Some(owed) = &mut self.owed else { return };
+        if let Filled::Bytes(bytes) = captured {
+            *owed = owed.saturating_sub(bytes);
+        }
+        if let (0, Life::Exited(exit), None) = (*owed, self.life, self.closed) {
+            self.close(exit);
+        }
+    }
+
     /// Its end may be told. Output that came after the exit is not to look later than it.
     fn close(&mut self, exit: Exit) {
         self.closed = Some(exit.time.max(self.output.newest()));
@@ -426,10 +436,17 @@ impl State {
 
     /// Whether it has ended and nobody needs to know of it any more.
     fn is_over(&mut self) -> bool {
-        let Life::Exited(exit) = self.life else { return false };
-        if self.closed.is_none() && self.output.pipes().all_ended() {
+        self.close_if_complete();
+        let has_exited = matches!(self.life, Life::Exited(_));
+        has_exited && (self.removed || self.output.is_done())
+    }
+
+    /// Its end may be told once it has exited and its pipes have ended.
+    fn close_if_complete(&mut self) {
+        if let (Life::Exited(exit), None) = (self.life, self.closed)
+            && self.output.pipes().all_ended()
+        {
             self.close(exit);
         }
-        self.removed || self.output.is_done()
     }
 }

@@ -47,6 +47,9 @@ pub(super) struct Reader {
     /// Positions: all before is acknowledged, and all before was sent.
     pub(super) acknowledged: u64,
     pub(super) sent: u64,
+    /// Bytes between the two that it was not sent, and where the last of them ended.
+    passed_over: u64,
+    resumed: u64,
     /// How far it has come with the end of the process.
     end: End,
 }
@@ -59,6 +62,14 @@ enum End {
 }
 
 impl Reader {
+    /// Bytes that it was sent and has not acknowledged.
+    pub(super) fn in_flight(&self) -> u64 {
+        if !self.data {
+            return 0;
+        }
+        self.sent.saturating_sub(self.acknowledged).saturating_sub(self.passed_over)
+    }
+
     pub(super) fn was_sent_end(&self) -> bool {
         self.end != End::NotSent
     }
@@ -94,7 +105,18 @@ impl Readers {
         let id = ReaderId(self.last_id);
         let Wants { takes, data, .. } = wants;
         let end = End::NotSent;
-        self.attached.push(Reader { id, waker, takes, data, acknowledged, sent, end });
+        let passed_over = sent - acknowledged;
+        self.attached.push(Reader {
+            id,
+            waker,
+            takes,
+            data,
+            acknowledged,
+            sent,
+            passed_over,
+            resumed: sent,
+            end,
+        });
         if takes && data {
             self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
         }
@@ -129,6 +151,15 @@ impl Readers {
         }
     }
 
+    /// What is before `position` will never be sent to the reader.
+    pub(super) fn skip_to(&mut self, id: ReaderId, position: u64) {
+        if let Some(reader) = self.get_mut(id) {
+            reader.passed_over += position - reader.sent;
+            reader.sent = position;
+            reader.resumed = position;
+        }
+    }
+
     pub(super) fn set_sent_end(&mut self, id: ReaderId) {
         if let Some(reader) = self.get_mut(id).filter(|reader| reader.end == End::NotSent) {
             reader.end = End::Sent;
@@ -142,6 +173,9 @@ impl Readers {
             return false;
         }
         reader.acknowledged = reader.acknowledged.max(position);
+        if reader.acknowledged >= reader.resumed {
+            reader.passed_over = 0;
+        }
         let acknowledged = reader.acknowledged;
         if reader.takes && reader.data {
             self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);

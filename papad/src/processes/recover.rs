@@ -58,7 +58,12 @@ impl Replayed {
                     entry.exit = Some(exit);
                 }
             }
-            b"removing" => self.processes.get_mut(&id)?.removed = true,
+            b"removing" => {
+                // It may have left the list at the same time.
+                if let Some(entry) = self.processes.get_mut(&id) {
+                    entry.removed = true;
+                }
+            }
             b"gone" => {
                 self.processes.remove(&id);
                 self.gone.push(id);

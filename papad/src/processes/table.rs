@@ -57,6 +57,13 @@ pub(super) struct Table {
     pub(super) last_id: u64,
 }
 
+impl Table {
+    /// Whether the request for it is not answered yet, whatever has become of its child.
+    fn is_starting(&self, process: &Process) -> bool {
+        self.starting.iter().any(|starting| starting.id == process.id)
+    }
+}
+
 impl Processes {
     pub(crate) fn new(
         journal: Arc<Journal>,
@@ -95,7 +102,7 @@ impl Processes {
         let process = {
             let mut table = self.lock();
             while let Some(existing) = table.by_name.get(name) {
-                if existing.life() == Life::Starting {
+                if table.is_starting(existing) {
                     table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
                 } else if existing.spec == spec {
                     return Ok(Arc::clone(existing));
@@ -124,7 +131,7 @@ impl Processes {
             process.set_running();
             table.by_pid.insert(process.pid(), Arc::clone(&process));
             process.listing.store(self.listings.fetch_add(1, SeqCst) + 1, SeqCst);
-        } else {
+        } else if table.by_name.get(name).is_some_and(|listed| listed.id == process.id) {
             table.by_name.remove(name);
         }
         drop(table);
@@ -155,8 +162,8 @@ impl Processes {
 
     /// The process of this very name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<Process>> {
-        let process = self.lock().by_name.get(name).map(Arc::clone);
-        process.filter(|process| process.life() != Life::Starting)
+        let table = self.lock();
+        table.by_name.get(name).filter(|process| !table.is_starting(process)).map(Arc::clone)
     }
 
     pub(super) fn watch_pipes(&self, process: &Arc<Process>) {
@@ -257,8 +264,9 @@ impl Processes {
             let exit = Exit { code, time: now() };
             let change = self.journal.change();
             if let Err(error) = change.append(process.exited_record(exit)) {
+                // The next server is told again.
                 log::error!("server", "the end of {} is not recorded: {error}", shown(&process));
-                return;
+                std::process::exit(1);
             }
             sys::kill_point("exit-journaled");
             let next = process.set_exited(exit);
@@ -317,17 +325,17 @@ impl Processes {
 
     /// The processes that the patterns name, in the order of their names. Digits name a process
     /// by its pid if none has them for a name.
-    ///
     pub(crate) fn find(&self, patterns: &Patterns) -> Found {
         let table = self.lock();
         let mut found = Found::default();
         for pattern in patterns.iter() {
             match pattern {
-                Pattern::All => found.add(&mut table.by_name.values()),
+                Pattern::All => found.add(&table, &mut table.by_name.values()),
                 Pattern::Prefix(prefix) => {
                     let from = (Bound::Included(prefix), Bound::Unbounded);
                     let range = table.by_name.range::<[u8], _>(from);
                     found.add(
+                        &table,
                         &mut range
                             .take_while(|(name, _)| name.starts_with(prefix))
                             .map(|(_, process)| process),
@@ -336,7 +344,7 @@ impl Processes {
                 Pattern::Exact(name) => {
                     let by_pid = || table.by_pid.get(&crate::journal::parse_number::<i32>(name)?);
                     match table.by_name.get(name).or_else(by_pid) {
-                        Some(process) => found.add(&mut std::iter::once(process)),
+                        Some(process) => found.add(&table, &mut std::iter::once(process)),
                         None => found.missing = found.missing.or(Some(name.to_vec())),
                     }
                 }
@@ -406,8 +414,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn add(&mut self, processes: &mut dyn Iterator<Item = &Arc<Process>>) {
-        let listed = processes.filter(|process| process.life() != Life::Starting);
+    fn add(&mut self, table: &Table, processes: &mut dyn Iterator<Item = &Arc<Process>>) {
+        let listed = processes.filter(|process| !table.is_starting(process));
         self.processes.extend(listed.map(|p| (p.name.clone(), Arc::clone(p))));
     }
 

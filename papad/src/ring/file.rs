@@ -1,7 +1,7 @@
 //! How a ring lies in its memory file.
 //!
 //! ```text
-//! header    one page: what it is, what was acknowledged, how far the index goes, a merge under way
+//! header    one page: what it is, what is live, a merge under way
 //! index     slots of 16 bytes; chunk N is in slot N modulo the number of slots
 //! scratch   what a merge needs to be done over
 //! data      the bytes at position P are at P modulo the capacity
@@ -29,9 +29,8 @@ const FORMAT: u64 = 1;
 
 /// Offsets in the header.
 const IDENTITY: u64 = 0;
-const ACKNOWLEDGED: u64 = 64;
-const CHECKPOINTED: u64 = 96;
-const MERGE: u64 = 128;
+const LIVE: u64 = 64;
+const MERGE: u64 = 96;
 
 /// Bytes of a chunk in the index: its start, with the stream in the highest bit, and its time.
 const SLOT: u64 = 16;
@@ -80,9 +79,9 @@ impl Layout {
     }
 }
 
-/// What is no longer kept because someone acknowledged it.
+/// What was live when it was last noted. What was pushed out since follows from the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Acknowledged {
+pub(super) struct Live {
     pub(super) first: u64,
     pub(super) first_number: u64,
     /// Where the chunk of that number starts, or will. A slot that says otherwise is of an
@@ -129,8 +128,7 @@ impl RingFile {
         Ok((ring, bufsize))
     }
 
-    /// Chunks that the index has room for. What came since the last checkpoint may have taken
-    /// the slots of the oldest.
+    /// Chunks that the index has room for besides those since the last checkpoint.
     pub(super) fn most_chunks(&self) -> u64 {
         self.layout.slots - CHECKPOINT
     }
@@ -139,36 +137,29 @@ impl RingFile {
         self.layout.max_chunk
     }
 
-    pub(super) fn write_acknowledged(&self, to: Acknowledged) -> io::Result<()> {
-        self.write_words(ACKNOWLEDGED, &[to.first, to.first_number, to.first_start, to.lost])
+    pub(super) fn write_live(&self, live: Live) -> io::Result<()> {
+        let Live { first, first_number, first_start, lost } = live;
+        self.write_words(LIVE, &[first, first_number, first_start, lost])
     }
 
-    pub(super) fn acknowledged(&self) -> io::Result<Acknowledged> {
-        let [first, first_number, first_start, lost] = self.read_words(ACKNOWLEDGED)?;
-        Ok(Acknowledged { first, first_number, first_start, lost })
-    }
-
-    /// Notes that all chunks before `number` are in the index.
-    pub(super) fn write_checkpoint(&self, number: u64) -> io::Result<()> {
-        self.write_words(CHECKPOINTED, &[number])
+    pub(super) fn live(&self) -> io::Result<Live> {
+        let [first, first_number, first_start, lost] = self.read_words(LIVE)?;
+        Ok(Live { first, first_number, first_start, lost })
     }
 
     pub(super) fn write_chunk(&self, number: u64, chunk: Chunk) -> io::Result<()> {
         self.write_words(self.layout.slot(number), &encode(chunk))
     }
 
-    /// The chunks that are not acknowledged, and the number of the first that the index has.
-    pub(super) fn live_chunks(&self, from: Acknowledged) -> io::Result<(u64, VecDeque<Chunk>)> {
-        let [checkpoint] = self.read_words(CHECKPOINTED)?;
-        let oldest = (checkpoint + CHECKPOINT).saturating_sub(self.layout.slots);
-        let first_number = from.first_number.max(oldest);
+    /// The chunks from the first live one on.
+    pub(super) fn live_chunks(&self, from: Live) -> io::Result<VecDeque<Chunk>> {
         let mut chunks: VecDeque<Chunk> = VecDeque::new();
-        for number in first_number..(first_number + self.layout.slots) {
+        for number in from.first_number..(from.first_number + self.layout.slots) {
             let [start, time] = self.read_words(self.layout.slot(number))?;
             let chunk = decode(start, time);
             let is_next = match chunks.back() {
                 Some(last) => last.start < chunk.start,
-                None => number != from.first_number || chunk.start == from.first_start,
+                None => chunk.start == from.first_start,
             };
             // A slot never written, or one of an earlier lap: the index ends before it.
             if time == 0 || !is_next {
@@ -176,7 +167,7 @@ impl RingFile {
             }
             chunks.push_back(chunk);
         }
-        Ok((first_number, chunks))
+        Ok(chunks)
     }
 
     /// The position after the newest byte, given the start of the last chunk, which is shorter
@@ -257,7 +248,6 @@ impl RingFile {
                 if at < 2 { self.read_words(scratch + at * SLOT)? } else { [0, 0] };
             self.write_words(self.layout.slot(number + at), &words)?;
         }
-        self.write_checkpoint(number)?;
         self.write_words(MERGE, &[0, 0, 0, 0])
     }
 

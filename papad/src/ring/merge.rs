@@ -49,6 +49,8 @@ impl Ring {
             start,
             length: bytes.len() as u64,
         };
+        // The slots that are emptied now are not to be taken for those of a later lap.
+        self.write_live()?;
         self.file.plan_merge(merge, [first, second], &bytes)?;
         sys::kill_point("merge-planned");
         self.file.finish_merge()?;

@@ -22,9 +22,10 @@ use nix::errno::Errno;
 use nix::fcntl::{SpliceFFlags, splice};
 
 use papa_protocol::frame::{Stream, Time};
+use papa_protocol::options::Overflow;
 
 use crate::sys;
-use file::{Acknowledged, RingFile};
+use file::{Live, RingFile};
 
 /// The longest chunk, in bytes: what the pipe of a busy process holds.
 pub(crate) const MAX_CHUNK: u64 = 256 * 1024;
@@ -36,7 +37,8 @@ const MERGE_WITHIN: u64 = 1_000_000;
 /// keeps in one piece (`PIPE_BUF`).
 const WHOLE: u64 = 4096;
 
-/// New chunks after which the index notes how far it goes. Recovery looks at no more than these.
+/// New chunks after which the file notes what is live. The slots of the chunks that were live then,
+/// and of those that came since, are all different.
 const CHECKPOINT: u64 = 32;
 
 /// A piece of output of one stream.
@@ -48,11 +50,13 @@ pub(crate) struct Chunk {
 }
 
 /// What a splice brought.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Filled {
     Bytes(u64),
     /// The pipe is empty for now.
     Nothing,
+    /// Nothing may be pushed out, and there is no room.
+    Full,
     /// Nobody has the pipe's writing end any more.
     End,
 }
@@ -99,14 +103,13 @@ impl Ring {
     pub(crate) fn recover(file: File) -> io::Result<Ring> {
         let (file, bufsize) = RingFile::open(file)?;
         file.finish_merge()?;
-        let acknowledged = file.acknowledged()?;
-        let Acknowledged { first, lost, .. } = acknowledged;
-        let (first_number, chunks) = file.live_chunks(acknowledged)?;
+        let live = file.live()?;
+        let Live { first, first_number, lost, .. } = live;
+        let chunks = file.live_chunks(live)?;
         let last_start = chunks.back().map_or(first, |chunk| chunk.start);
         let end = file.end(last_start)?;
         let sealed = false;
         let mut ring = Ring { file, bufsize, first_number, chunks, first, end, lost, sealed };
-        ring.lose_before(ring.chunks.front().map_or(first, |chunk| chunk.start));
         ring.forget_before(first);
         ring.push_out();
         Ok(ring)
@@ -135,12 +138,12 @@ impl Ring {
         self.lost
     }
 
-    /// Bytes that fit without pushing any out.
-    pub(crate) fn room(&self) -> u64 {
-        self.bufsize - (self.end - self.first)
+    /// Whether anything fits without pushing out what is there.
+    pub(crate) fn has_room(&self) -> bool {
+        self.end - self.first < self.bufsize
     }
 
-    /// Moves what a pipe has into the ring, at most `most` bytes and at most one chunk of it.
+    /// Moves what a pipe has into the ring, at most one chunk of it.
     ///
     /// `fixed` is the end of what any reader has been sent: chunks before it are never rearranged.
     pub(crate) fn fill(
@@ -148,10 +151,17 @@ impl Ring {
         pipe: impl AsFd,
         stream: Stream,
         now: Time,
-        most: u64,
+        overflow: Overflow,
         fixed: u64,
     ) -> io::Result<Filled> {
-        let room = self.open_chunk(stream, now, fixed)?.min(most);
+        let most = match overflow {
+            Overflow::Drop => u64::MAX,
+            Overflow::Block => self.bufsize - (self.end - self.first),
+        };
+        let room = self.open_chunk(stream, now, overflow, fixed)?.min(most);
+        if room == 0 {
+            return Ok(Filled::Full);
+        }
         sys::kill_point("index-written");
         let length = self.file.make_contiguous(self.end, room)?;
         let flags = SpliceFFlags::SPLICE_F_NONBLOCK;
@@ -167,34 +177,57 @@ impl Ring {
         Ok(Filled::Bytes(moved))
     }
 
-    /// Makes the last chunk one of this stream and time; returns how many bytes it may still take.
-    fn open_chunk(&mut self, stream: Stream, now: Time, fixed: u64) -> io::Result<u64> {
+    /// Makes the last chunk one of this stream and time; returns how many bytes it may still take,
+    /// 0 if that takes pushing something out, which may not be.
+    fn open_chunk(
+        &mut self,
+        stream: Stream,
+        now: Time,
+        overflow: Overflow,
+        fixed: u64,
+    ) -> io::Result<u64> {
+        let most = self.file.max_chunk();
+        // What the last chunk can still take of this stream.
+        let mut left = 0;
         if let Some(last) = self.chunks.back() {
             let length = self.end - last.start;
             // A clock that was set back begins a new chunk, as one that went on does.
             let is_recent = now.0.wrapping_sub(last.time.0) < MERGE_WITHIN;
-            let has_room = (1..self.file.max_chunk()).contains(&length);
-            if last.stream == stream && has_room && is_recent && !self.sealed {
-                return Ok(self.file.max_chunk() - length);
+            if last.stream == stream && length > 0 {
+                left = most.saturating_sub(length);
+            }
+            if left > 0 && is_recent && !self.sealed {
+                return Ok(left);
             }
             if length == 0 {
                 self.chunks.pop_back();
             }
         }
         if self.chunks.len() as u64 >= self.file.most_chunks() && !self.merge_last(fixed)? {
-            // Readers have seen every chunk: the oldest has to go.
+            // Readers have seen every chunk. The last may grow all the same, at the price of its
+            // time; if it cannot, the oldest has to go.
+            if left > 0 || overflow == Overflow::Block {
+                return Ok(left);
+            }
             let next = self.chunks.get(1).map_or(self.end, |chunk| chunk.start);
             self.lose_before(next);
         }
         let chunk = Chunk { start: self.end, stream, time: now };
         let number = self.first_number + self.chunks.len() as u64;
         self.file.write_chunk(number, chunk)?;
-        if (number + 1).is_multiple_of(CHECKPOINT) {
-            self.file.write_checkpoint(number + 1)?;
-        }
         self.chunks.push_back(chunk);
         self.sealed = false;
-        Ok(self.file.max_chunk())
+        if number.is_multiple_of(CHECKPOINT) {
+            self.write_live()?;
+        }
+        Ok(most)
+    }
+
+    /// Notes in the file what is live, for recovery to begin with.
+    fn write_live(&self) -> io::Result<()> {
+        let Ring { first, first_number, lost, .. } = *self;
+        let first_start = self.chunks.front().map_or(first, |chunk| chunk.start);
+        self.file.write_live(Live { first, first_number, first_start, lost })
     }
 
     /// Lets the oldest bytes go until no more are kept than asked for.
@@ -242,9 +275,7 @@ impl Ring {
             return Ok(());
         }
         self.forget_before(position);
-        let Ring { first, first_number, lost, .. } = *self;
-        let first_start = self.chunks.front().map_or(first, |chunk| chunk.start);
-        self.file.write_acknowledged(Acknowledged { first, first_number, first_start, lost })?;
+        self.write_live()?;
         if self.first == self.end {
             self.file.give_back_pages()?;
         }

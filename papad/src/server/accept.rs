@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,6 +18,9 @@ use crate::{listen, log, sys};
 
 /// Bytes of stack for a session. Name look-ups need most of it; untouched pages cost nothing.
 const SESSION_STACK: usize = 256 * 1024;
+
+/// How long to wait for a descriptor when not even one is spare.
+const WAIT_FOR_DESCRIPTOR: Duration = Duration::from_millis(100);
 
 enum Listener {
     Tcp(TcpListener),
@@ -110,7 +115,10 @@ impl Spare {
     }
 
     fn turn_away(&mut self, listener: &Listener, server: &Server) {
-        self.0 = None;
+        if self.0.take().is_none() {
+            // Another thread has taken it: until there is one again, connections have to wait.
+            thread::sleep(WAIT_FOR_DESCRIPTOR);
+        }
         if let Ok((connection, peer, Ok(()))) = listener.accept(server) {
             log::warn!("server", "turned {peer} away: papad has no descriptor left");
             refuse(&connection, "papad has no descriptor left");

@@ -59,7 +59,7 @@ fn reply(outcome: Outcome<Vec<u8>>) -> Reply {
 
 /// Protocol 2 can store newlines. Here one would end a reply, so it is shown as papa's client
 /// would have sent it.
-fn on_one_line(mut text: Vec<u8>) -> Vec<u8> {
+pub(super) fn on_one_line(mut text: Vec<u8>) -> Vec<u8> {
     text.iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
     text
 }
@@ -78,7 +78,10 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
             let values = server.values.find(names).into_iter();
             values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))).collect()
         }
-        Noun::Socket => server.sockets.find(names).0.iter().map(|socket| socket.line()).collect(),
+        Noun::Socket => {
+            let (sockets, _) = server.sockets.find(names);
+            sockets.iter().map(|socket| on_one_line(socket.line())).collect()
+        }
         Noun::Process => {
             let found = server.processes.find(names);
             found.into_processes().map(|process| on_one_line(process.line())).collect()
@@ -89,7 +92,7 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
 
 fn make_socket(server: &Server, request: MakeSocket) -> Outcome<Vec<u8>> {
     let socket = server.sockets.make(&request.name, request.options)?;
-    Ok(socket.line())
+    Ok(on_one_line(socket.line()))
 }
 
 fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {

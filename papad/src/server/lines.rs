@@ -107,14 +107,19 @@ impl Lines {
         &self.buffer[self.start..]
     }
 
-    /// The next line that is whole, without its newline and blanks at both ends.
+    /// The next line that is whole, without its newline; in papa 1.0 also without blanks at both
+    /// ends.
     pub(super) fn next(&mut self) -> Option<Vec<u8>> {
         let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
             self.searched = self.buffer.len();
             return None;
         };
         let end = self.searched + length;
-        let line = self.buffer[self.start..end].trim_ascii().to_vec();
+        let line = &self.buffer[self.start..end];
+        let line = match self.dialect {
+            Dialect::Telnet(_) => line.trim_ascii().to_vec(),
+            Dialect::Exact => line.to_vec(),
+        };
         self.start = end + 1;
         self.searched = self.start;
         Some(line)

@@ -100,7 +100,7 @@ enum Never {}
 fn prepare() -> io::Result<Link> {
     let link = Link::new(launch::take_stdin()?);
     // These are for the keeper; a terminal sends them to the whole process group.
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
         sys::ignore(signal)?;
     }
     keeper::leave_room_for_keeper()?;
@@ -272,7 +272,12 @@ impl Drop for Admission {
             log::error!("server", "a session's values stay: {error}");
         }
         let was_last = server.sessions.remove(self.id);
-        if was_last && server.exit_if_idle.load(Ordering::SeqCst) && server.is_idle() {
+        if !was_last || !server.exit_if_idle.load(Ordering::SeqCst) {
+            return;
+        }
+        // A session that has just begun can change nothing from here on.
+        let Some(_still) = server.journal.hold_still() else { return };
+        if server.is_idle() {
             log::info!("server", "idle, as exit-if-idle wants it");
             // Without a keeper there is nobody left to tell.
             let _ = server.link.tell_keeper(&ToKeeper::Leave);

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use papa_protocol::frame::{BANNER, PROMPT};
 use papa_protocol::{command, exact, words};
 
-use super::command::Reply;
+use super::command::{Reply, on_one_line};
 use super::lines::{Lines, MAX_LINE, Received};
 use super::{Admission, guard};
 use crate::log;
@@ -124,7 +124,9 @@ fn answer(
     server.compact();
     match reply {
         Reply::Text(text) => say(out, &text),
-        Reply::Failed(failure) => say(out, format!("Error: {}", failure.what).as_bytes()),
+        Reply::Failed(failure) => {
+            say(out, &on_one_line(format!("Error: {}", failure.what).into_bytes()));
+        }
         Reply::Watch(text, watch) => {
             out.extend(text);
             let ended = watch.run(lines, std::mem::take(out))?;

@@ -157,10 +157,14 @@ impl Watch {
     /// Waits for output, for a line, or for the client's leaving.
     fn wait(&self, lines: &mut Lines) -> Result<(), Ended> {
         // A line that is there already is for the next batch: more are not read meanwhile.
-        let wanted = if lines.peek().is_none() { PollFlags::POLLIN } else { PollFlags::empty() };
+        // Nor does it matter then that the client sends no more.
+        let wanted = match lines.peek() {
+            None => PollFlags::POLLIN | HUNG_UP,
+            Some(_) => PollFlags::empty(),
+        };
         let mut fds = [
             PollFd::new(self.waker.as_fd(), PollFlags::POLLIN),
-            PollFd::new(lines.as_fd(), wanted | HUNG_UP),
+            PollFd::new(lines.as_fd(), wanted),
         ];
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => return Ok(()),

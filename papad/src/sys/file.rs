@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
@@ -35,6 +35,15 @@ pub(crate) fn give_back_pages(file: impl AsFd, offset: u64, length: u64) -> io::
 /// needs while it is made: it takes on the low numbers alone, so its cost does not grow with what
 /// papad holds.
 pub(crate) const KEPT: RawFd = 1024;
+
+/// Bytes that a read of this pipe would give now.
+pub(crate) fn readable_bytes(pipe: BorrowedFd) -> u64 {
+    let mut bytes = 0_i32;
+    // SAFETY: FIONREAD writes one int, for which `bytes` is valid.
+    let result = unsafe { libc::ioctl(pipe.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    // A pipe that cannot be asked has nothing to wait for.
+    if result == 0 { u64::from(bytes.unsigned_abs()) } else { 0 }
+}
 
 /// Gives a descriptor that papad keeps a number among those that children do not take on.
 pub(crate) fn keep(fd: OwnedFd) -> OwnedFd {

@@ -1,14 +1,18 @@
 //! Messages with descriptors over a `SOCK_SEQPACKET` pair (unix(7), `SCM_RIGHTS`).
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 /// The most descriptors one message carries; the kernel allows 253 (`SCM_MAX_FD`).
 pub(crate) const MAX_DESCRIPTORS: usize = 128;
+
+/// The most descriptors the kernel lets a message have (`SCM_MAX_FD`): whatever a client sends,
+/// there is room for it.
+const MAX_RECEIVED: usize = 253;
 
 /// The longest message, in bytes.
 pub(crate) const MAX_MESSAGE: usize = 8192;
@@ -39,9 +43,7 @@ pub(crate) fn read_with_descriptors(
     stream: BorrowedFd,
     bytes: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
-    let mut parts = [IoSliceMut::new(bytes)];
-    receive_into(stream, &mut parts, &mut control)
+    receive_into(stream, bytes)
 }
 
 /// Waits for one message. An empty text means that the other side is gone.
@@ -50,35 +52,80 @@ pub(crate) fn read_with_descriptors(
 /// What recvmsg(2) says, and `EMFILE` if the kernel could not install all descriptors.
 pub(crate) fn receive(socket: BorrowedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
     let mut text = vec![0; MAX_MESSAGE];
-    let mut control = cmsg_space!([RawFd; MAX_DESCRIPTORS]);
-    let mut parts = [IoSliceMut::new(&mut text)];
-    let (length, fds) = receive_into(socket, &mut parts, &mut control)?;
+    let (length, fds) = receive_into(socket, &mut text)?;
     text.truncate(length);
     Ok((text, fds))
 }
 
-fn receive_into(
-    socket: BorrowedFd,
-    parts: &mut [IoSliceMut],
-    control: &mut [u8],
-) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let message = loop {
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        match recvmsg::<()>(socket.as_raw_fd(), parts, Some(control), flags) {
+/// Receives into `bytes` and owns every descriptor that the kernel installed, also when there was
+/// not room for all: `nix` gives up on such a message before they are owned.
+fn receive_into(socket: BorrowedFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let mut control = cmsg_space!([RawFd; MAX_RECEIVED]);
+    // SAFETY: all-zero bytes are a valid msghdr: null pointers and no lengths.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = control.capacity();
+    let length = loop {
+        let flags = libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the header's pointers are to `bytes` and `control`, which live through the call
+        // and are as long as it says.
+        let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        match Errno::result(length) {
             Err(Errno::EINTR) => {}
-            other => break other?,
+            other => break other? as usize,
         }
     };
-    let mut fds = Vec::new();
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = part {
-            // SAFETY: the kernel has just installed these descriptors for this message, and
-            // nothing else in the process knows their numbers: this is their only owner.
-            fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
-        }
-    }
-    if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+    let fds = descriptors_of(&header);
+    if header.msg_flags & libc::MSG_CTRUNC != 0 {
         return Err(Errno::EMFILE.into());
     }
-    Ok((message.bytes, fds))
+    Ok((length, fds))
+}
+
+/// Owns the descriptors that came with a message that was just received.
+fn descriptors_of(header: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut fds = Vec::new();
+    // SAFETY: the kernel has filled the control buffer, and set its length in the header.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR give null or a pointer to a header within the buffer.
+    while let Some(part) = unsafe { next.as_ref() } {
+        if (part.cmsg_level, part.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            // SAFETY: CMSG_LEN only computes with its argument.
+            let bytes = part.cmsg_len - unsafe { libc::CMSG_LEN(0) } as usize;
+            // SAFETY: the data of a header follows it in the buffer.
+            let data = unsafe { libc::CMSG_DATA(next) };
+            // SAFETY: the data is as long as the header says, and stays while `header` is borrowed.
+            let data = unsafe { std::slice::from_raw_parts(data, bytes) };
+            for number in data.as_chunks().0 {
+                let number = RawFd::from_ne_bytes(*number);
+                // SAFETY: the kernel has just installed it, and nothing else knows its number.
+                fds.push(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+        }
+        // SAFETY: as for CMSG_FIRSTHDR.
+        next = unsafe { libc::CMSG_NXTHDR(header, next) };
+    }
+    fds
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn as_many_descriptors_as_the_kernel_lets_through_are_owned() {
+        let (sender, receiver) = UnixStream::pair().unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let sent = [file.as_fd(); MAX_RECEIVED];
+        send(sender.as_fd(), b"x", &sent).unwrap();
+        let mut byte = [0];
+        let (length, fds) = read_with_descriptors(receiver.as_fd(), &mut byte).unwrap();
+        assert_eq!((length, fds.len()), (1, MAX_RECEIVED));
+    }
 }

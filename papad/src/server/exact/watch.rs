@@ -160,6 +160,9 @@ impl Watching {
                 return Ok(());
             }
             write_out(lines, out)?;
+            if has_sent && can_hear(lines)? {
+                listen(lines)?;
+            }
             let mut has_heard = false;
             while let Some(line) = lines.next() {
                 has_heard = true;
@@ -206,7 +209,8 @@ impl Watching {
         let mut first_unserved = None;
         for (at, watched) in self.watched.iter_mut().enumerate() {
             let budget = if watched.wants.takes { &mut window } else { &mut looking };
-            if *budget == 0 {
+            let has_turn = *budget > 0 || !watched.wants.data;
+            if !has_turn {
                 first_unserved = first_unserved.or(Some(at));
             }
             let until = watched.until.unwrap_or(u64::MAX);
@@ -217,7 +221,7 @@ impl Watching {
                     watched.has_ended = true;
                 }
                 Sent::Nothing => {
-                    watched.is_over = watched.is_over_without_news();
+                    watched.is_over = has_turn && watched.is_over_without_news();
                     continue;
                 }
                 Sent::Removed => {
@@ -310,14 +314,21 @@ impl Watching {
             Err(Errno::EINTR) => return Ok(()),
             result => result.map_err(io::Error::from)?,
         };
-        if fds[1].any().unwrap_or(true) {
-            return match lines.read()? {
-                Received::Bytes => Ok(()),
-                Received::End => Err(Ended::ByClient),
-                Received::TooLong => Err(Ended::LineTooLong),
-            };
-        }
-        Ok(())
+        if fds[1].any().unwrap_or(true) { listen(lines) } else { Ok(()) }
+    }
+}
+
+/// Whether the client has said something, while there is more to be sent to it.
+fn can_hear(lines: &Lines) -> io::Result<bool> {
+    let mut fds = [PollFd::new(lines.as_fd(), PollFlags::POLLIN)];
+    Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+}
+
+fn listen(lines: &mut Lines) -> Result<(), Ended> {
+    match lines.read()? {
+        Received::Bytes => Ok(()),
+        Received::End => Err(Ended::ByClient),
+        Received::TooLong => Err(Ended::LineTooLong),
     }
 }
 
