@@ -8,6 +8,7 @@
 
 mod binary;
 mod deadline;
+pub mod exact;
 mod fifo;
 mod hosted;
 pub mod kills;

@@ -9,8 +9,9 @@ use papad_tests::{BANNER, Papad, ScratchDir, Session};
 
 const PROTOCOL_MD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../protocol.md");
 
-/// What opens a block that is a transcript, and what ends any block.
+/// What opens a block that is a transcript in papa 1.0 or in protocol 2, and what ends any block.
 const OPENING: &str = "```papa";
+const OPENING_EXACT: &str = "```papa2";
 const FENCE: &str = "```";
 
 /// One transcript: what is said on a papad that was just started.
@@ -18,6 +19,8 @@ const FENCE: &str = "```";
 struct Transcript {
     /// The line of the file on which it opens.
     line: usize,
+    /// Its sessions speak protocol 2, unless how they begin is shown.
+    is_exact: bool,
     steps: Vec<Step>,
 }
 
@@ -64,6 +67,8 @@ enum Kind {
     Number,
     /// Seconds with six decimals.
     Time,
+    /// 16 hexadecimal digits.
+    Id,
     /// A directory of the test's own. Known from the start.
     Directory,
 }
@@ -71,8 +76,9 @@ enum Kind {
 impl Kind {
     fn of(placeholder: &str) -> Option<Self> {
         match placeholder.trim_end_matches(|c: char| c.is_ascii_digit()) {
-            "pid" | "port" | "length" => Some(Self::Number),
+            "pid" | "port" | "length" | "ns" | "number" => Some(Self::Number),
             "time" => Some(Self::Time),
+            "id" => Some(Self::Id),
             "dir" => Some(Self::Directory),
             _ => None,
         }
@@ -87,6 +93,11 @@ impl Kind {
             Self::Time => {
                 let decimals = digits(text[whole..].strip_prefix('.')?);
                 (whole > 0 && decimals == 6).then_some(whole + 1 + decimals)?
+            }
+            Self::Id => {
+                let other = |c: char| !matches!(c, '0'..='9' | 'a'..='f');
+                let digits = text.find(other).unwrap_or(text.len());
+                if digits == 16 { digits } else { 0 }
             }
             Self::Directory => return None,
         };
@@ -185,7 +196,8 @@ fn parse(text: &str) -> Result<Vec<Transcript>, String> {
         if !opening.starts_with(FENCE) {
             continue;
         }
-        let is_transcript = opening == OPENING;
+        let is_exact = opening == OPENING_EXACT;
+        let is_transcript = is_exact || opening == OPENING;
         let mut steps = Vec::new();
         loop {
             let (text, line) =
@@ -199,8 +211,8 @@ fn parse(text: &str) -> Result<Vec<Transcript>, String> {
             }
         }
         if is_transcript {
-            check_end(&steps).map_err(|why| format!("line {line}: {why}"))?;
-            transcripts.push(Transcript { line, steps });
+            check_end(&steps, is_exact).map_err(|why| format!("line {line}: {why}"))?;
+            transcripts.push(Transcript { line, is_exact, steps });
         }
     }
     if transcripts.is_empty() {
@@ -233,8 +245,9 @@ fn parse_step(text: &str, line: usize) -> Result<Step, String> {
     Ok(Step { line, session, event })
 }
 
-/// Every session ends at a prompt, or has ended: only then is it known that nothing is left out.
-fn check_end(steps: &[Step]) -> Result<(), String> {
+/// Every session of papa 1.0 ends at a prompt, or has ended: only then is it known that nothing is
+/// left out. In protocol 2 the answer to the last `quit` tells that.
+fn check_end(steps: &[Step], is_exact: bool) -> Result<(), String> {
     let mut last = BTreeMap::new();
     for step in steps {
         if let Event::IsKilled = step.event {
@@ -248,7 +261,7 @@ fn check_end(steps: &[Step]) -> Result<(), String> {
     }
     let is_end =
         |event: &Event| matches!(event, Event::SaysAlone(b"> ") | Event::Closes | Event::Leaves);
-    match last.iter().find(|(_, event)| !is_end(event)) {
+    match last.iter().find(|(_, event)| !is_exact && !is_end(event)) {
         Some((session, _)) => Err(format!("session {session} does not end at a prompt")),
         None => Ok(()),
     }
@@ -317,7 +330,7 @@ fn replay(transcript: &Transcript) -> Result<(), String> {
         }
         let side = sides
             .entry(step.session)
-            .or_insert_with(|| Side { session: open(&papad, step), received: Vec::new() });
+            .or_insert_with(|| Side { session: open(&papad, step, transcript.is_exact), received: Vec::new() });
         play(step, side, &mut bound).map_err(|why| format!("protocol.md:{}: {why}", step.line))?;
         if let Event::Closes | Event::Leaves = step.event {
             sides.remove(&step.session);
@@ -325,7 +338,8 @@ fn replay(transcript: &Transcript) -> Result<(), String> {
     }
     for mut side in sides.into_values() {
         side.session.send("quit\n");
-        if side.take_line() != "ok" || !side.session.read_to_end().is_empty() {
+        let last = if transcript.is_exact { "ok 0" } else { "ok" };
+        if side.take_line() != last || !side.session.read_to_end().is_empty() {
             let line = transcript.line;
             return Err(format!("protocol.md:{line}: papad says more than is shown"));
         }
@@ -333,10 +347,18 @@ fn replay(transcript: &Transcript) -> Result<(), String> {
     Ok(())
 }
 
-/// A new session. Its banner is shown by a transcript that begins with it, and skipped otherwise.
-fn open(papad: &Papad, first: &Step) -> Session {
+/// A new session. How it begins is shown by a transcript that begins with papad's banner, and
+/// skipped otherwise.
+fn open(papad: &Papad, first: &Step, is_exact: bool) -> Session {
     match &first.event {
         Event::Says(text) if BANNER.starts_with(&text.to_string()) => papad.connect(),
+        _ if is_exact => {
+            let mut session = papad.session();
+            session.send("protocol 2\n");
+            session.expect("ok 1\n");
+            session.read_line();
+            session
+        }
         _ => papad.session(),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) use reader::{ReaderId, Start, Wants};
 pub(crate) use recover::Replayed;
 pub(crate) use spawn::Defaults;
 pub(crate) use spec::Spec;
-pub(crate) use table::Processes;
+pub(crate) use table::{Numbers, Processes};
 pub(crate) use waker::Waker;
 
 /// The time by the system's clock.

@@ -169,15 +169,22 @@ impl Output {
     }
 
     /// A new reader and the position where it begins; `None` if that is beyond the end.
-    pub(crate) fn attach(&mut self, waker: Arc<Waker>, wants: Wants) -> Option<(ReaderId, u64)> {
+    pub(crate) fn attach(
+        &mut self,
+        waker: Arc<Waker>,
+        wants: Wants,
+    ) -> io::Result<Option<(ReaderId, u64)>> {
         let (first, end, _) = self.extent();
         let (acknowledged, sent) = match wants.from {
             Start::Oldest => (first, first),
             Start::Newest => (first, end),
             Start::Position(position) if position <= end => (position, position),
-            Start::Position(_) => return None,
+            Start::Position(_) => return Ok(None),
         };
-        Some((self.readers.attach(waker, wants, acknowledged, sent), sent))
+        let id = self.readers.attach(waker, wants, acknowledged, sent);
+        // To begin at a position is to have acknowledged what is before.
+        self.release()?;
+        Ok(Some((id, sent)))
     }
 
     /// What the reader was not sent and is kept no more, if that is so: position and bytes. It is

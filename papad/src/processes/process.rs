@@ -46,12 +46,13 @@ pub(crate) enum Next {
 }
 
 /// Why a process has no new reader.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum NoReader {
     /// Its output is not recorded any more.
     Removed,
     /// It has not written as much as the reader has read.
     BeyondEnd,
+    Failed(io::Error),
 }
 
 /// What a watching session is to do about one process.
@@ -309,17 +310,19 @@ impl Process {
         self.lock().output.take_unstuck()
     }
 
-    /// Adds a reader and tells where it begins.
+    /// Adds a reader; tells where it begins, and what has to be done then.
     pub(crate) fn attach(
         &self,
         waker: Arc<Waker>,
         wants: Wants,
-    ) -> Result<(ReaderId, u64), NoReader> {
+    ) -> Result<(ReaderId, u64, Next), NoReader> {
         let mut state = self.lock();
         if state.removed {
             return Err(NoReader::Removed);
         }
-        state.output.attach(waker, wants).ok_or(NoReader::BeyondEnd)
+        let attached = state.output.attach(waker, wants).map_err(NoReader::Failed)?;
+        let (reader, start) = attached.ok_or(NoReader::BeyondEnd)?;
+        Ok((reader, start, state.next()))
     }
 
     /// Appends frames with what the reader was not sent yet, up to `budget` bytes of output and

@@ -24,7 +24,7 @@ use super::spawn::{Defaults, Passed, Program};
 use super::spec::Spec;
 use super::waker::Waker;
 use super::{Identity, now};
-use crate::journal::{Change, Journal, Record};
+use crate::journal::{Change, Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
 use crate::ring::Ring;
 use crate::sockets::Sockets;
@@ -323,9 +323,9 @@ impl Processes {
         }
     }
 
-    /// The processes that the patterns name, in the order of their names. Digits name a process
-    /// by its pid if none has them for a name.
-    pub(crate) fn find(&self, patterns: &Patterns) -> Found {
+    /// The processes that the patterns name, in the order of their names. In papa 1.0 digits name a
+    /// process by its pid if none has them for a name.
+    pub(crate) fn find(&self, patterns: &Patterns, numbers: Numbers) -> Found {
         let table = self.lock();
         let mut found = Found::default();
         for pattern in patterns.iter() {
@@ -342,7 +342,10 @@ impl Processes {
                     );
                 }
                 Pattern::Exact(name) => {
-                    let by_pid = || table.by_pid.get(&crate::journal::parse_number::<i32>(name)?);
+                    let by_pid = || match numbers {
+                        Numbers::Count => table.by_pid.get(&parse_number::<i32>(name)?),
+                        Numbers::AreNames => None,
+                    };
                     match table.by_name.get(name).or_else(by_pid) {
                         Some(process) => found.add(&table, &mut std::iter::once(process)),
                         None => found.missing = found.missing.or(Some(name.to_vec())),
@@ -403,6 +406,14 @@ impl Events for Processes {
             table.draining.retain(|&id| !done(id));
         }
     }
+}
+
+/// Whether a number may stand for what has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// As papa 1.0's help promises for pids and file numbers.
+    Count,
+    AreNames,
 }
 
 /// What patterns name.

@@ -11,7 +11,7 @@ use papa_protocol::text::shown;
 
 use super::Server;
 use super::watch::Watch;
-use crate::processes::{Identity, Process, Spec};
+use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::Condition;
 
 /// What a session does after a command.
@@ -79,11 +79,11 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
             values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))).collect()
         }
         Noun::Socket => {
-            let (sockets, _) = server.sockets.find(names);
+            let (sockets, _) = server.sockets.find(names, true);
             sockets.iter().map(|socket| on_one_line(socket.line())).collect()
         }
         Noun::Process => {
-            let found = server.processes.find(names);
+            let found = server.processes.find(names, Numbers::Count);
             found.into_processes().map(|process| on_one_line(process.line())).collect()
         }
     };
@@ -124,7 +124,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
             }
         }
         Noun::Socket => {
-            let (sockets, missing) = server.sockets.find(names);
+            let (sockets, missing) = server.sockets.find(names, true);
             all_found(missing)?;
             for socket in sockets {
                 server.sockets.remove(socket).map_err(cannot)?;
@@ -140,7 +140,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
 }
 
 fn find_all(server: &Server, names: &Patterns) -> Outcome<Vec<Arc<Process>>> {
-    let found = server.processes.find(names);
+    let found = server.processes.find(names, Numbers::Count);
     match &found.missing {
         Some(name) => Err(not_found(name)),
         None => Ok(found.into_processes().collect()),

@@ -58,8 +58,11 @@ pub(super) struct Lines {
     /// Up to here there is no newline.
     searched: usize,
     dialect: Dialect,
-    /// Descriptors that came with the bytes and were not taken yet.
-    descriptors: VecDeque<OwnedFd>,
+    /// Bytes of the stream before the buffer, and before the end of the line that was given out.
+    before_buffer: u64,
+    line_end: u64,
+    /// Descriptors that came and were not taken, each with the place in the stream where it came.
+    descriptors: VecDeque<(u64, OwnedFd)>,
 }
 
 /// What bytes mean apart from lines.
@@ -78,6 +81,8 @@ impl Lines {
             start: 0,
             searched: 0,
             dialect: Dialect::Telnet(Telnet::Text),
+            before_buffer: 0,
+            line_end: 0,
             descriptors: VecDeque::new(),
         }
     }
@@ -87,9 +92,11 @@ impl Lines {
         self.dialect = Dialect::Exact;
     }
 
-    /// The oldest descriptor that came and was not taken.
+    /// A descriptor that came with the line that was given out last.
     pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        self.descriptors.pop_front()
+        let line_end = self.line_end;
+        let is_its = self.descriptors.front().is_some_and(|(place, _)| *place < line_end);
+        if is_its { self.descriptors.pop_front().map(|(_, fd)| fd) } else { None }
     }
 
     /// Whether descriptors can travel over this connection.
@@ -120,8 +127,12 @@ impl Lines {
             Dialect::Telnet(_) => line.trim_ascii().to_vec(),
             Dialect::Exact => line.to_vec(),
         };
+        // What came with earlier lines and was not taken is closed.
+        let line_start = self.before_buffer + self.start as u64;
+        self.descriptors.retain(|(place, _)| *place >= line_start);
         self.start = end + 1;
         self.searched = self.start;
+        self.line_end = self.before_buffer + self.start as u64;
         Some(line)
     }
 
@@ -148,7 +159,9 @@ impl Lines {
             },
             Dialect::Exact => {
                 let (count, fds) = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)?;
-                self.descriptors.extend(fds);
+                // They come with the first byte of what was sent together.
+                let place = self.before_buffer + self.buffer.len() as u64;
+                self.descriptors.extend(fds.into_iter().map(|fd| (place, fd)));
                 // Those beyond the bound are closed.
                 self.descriptors.truncate(MAX_DESCRIPTORS);
                 count
@@ -162,6 +175,7 @@ impl Lines {
     }
 
     fn forget_taken(&mut self) {
+        self.before_buffer += self.start as u64;
         self.buffer.drain(..self.start);
         self.searched -= self.start;
         self.start = 0;

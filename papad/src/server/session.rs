@@ -26,6 +26,8 @@ pub(super) enum Ended {
     ByQuit,
     /// It sent more than a line may have.
     LineTooLong,
+    /// As before, and it was told so in protocol 2.
+    ToldTooLong,
     /// It is a browser or a TLS client.
     NotPapa,
     Failed(#[expect(dead_code, reason = "shown in the log")] io::Error),
@@ -52,7 +54,7 @@ pub(super) fn run(admission: &Admission, connection: File, peer: &str) -> Ended 
         Ended::NotPapa => {
             log::warn!("server", "hung up on {peer}: it speaks HTTP or TLS, as a web page would");
         }
-        Ended::ByClient | Ended::Failed(_) => {}
+        Ended::ByClient | Ended::ToldTooLong | Ended::Failed(_) => {}
     }
     ended
 }
@@ -80,7 +82,7 @@ fn talk(
         if std::mem::take(&mut is_first) && guard::is_http(&line) {
             return Err(Ended::NotPapa);
         }
-        if line.as_slice() == exact::PROTOCOL {
+        if words::split(&line).join(&b' ') == exact::PROTOCOL {
             return super::exact::talk(admission, lines, out);
         }
         answer(admission, lines, &line, out)?;

@@ -53,7 +53,8 @@ impl Watch {
     ) -> io::Result<Watch> {
         let waker = Arc::new(Waker::new()?);
         let watched = processes.into_iter().filter_map(|process| {
-            let (reader, _) = process.attach(Arc::clone(&waker), Wants::ALL).ok()?;
+            let (reader, _, next) = process.attach(Arc::clone(&waker), Wants::ALL).ok()?;
+            server.processes.follow(&process, next);
             Some(Watched { process, reader, ends: false, is_removed: false })
         });
         let watched = watched.collect();

@@ -176,9 +176,13 @@ impl Sockets {
         })
     }
 
-    /// The sockets that the patterns name, by name. Digits name a socket by its number if none
-    /// has them for a name. With them, the first name without a wildcard that is not there.
-    pub(crate) fn find(&self, patterns: &Patterns) -> (Vec<Arc<Socket>>, Option<Vec<u8>>) {
+    /// The sockets that the patterns name, by name; `by_number`, digits name a socket by its number
+    /// if none has them for a name. With them, the first name without a wildcard that is not there.
+    pub(crate) fn find(
+        &self,
+        patterns: &Patterns,
+        by_number: bool,
+    ) -> (Vec<Arc<Socket>>, Option<Vec<u8>>) {
         let table = self.lock();
         let listed = |number| move |socket: &&Arc<Socket>| socket.listed_number() == Some(number);
         let mut found = BTreeMap::new();
@@ -188,7 +192,7 @@ impl Sockets {
             let mut matched = table.by_name.values().filter(is_named).peekable();
             match (pattern, matched.peek()) {
                 (Pattern::Exact(name), None) => {
-                    let number = parse_number(name).unwrap_or(-1);
+                    let number = parse_number(name).filter(|_| by_number).unwrap_or(-1);
                     match table.by_name.values().find(listed(number)) {
                         Some(socket) => drop(found.insert(socket.name.clone(), Arc::clone(socket))),
                         None => missing = missing.or(Some(name.to_vec())),

@@ -68,7 +68,10 @@ pub(super) fn talk(
             Ok(Answer::Lines(replies)) => exact::write_ok(out, &replies),
             Ok(Answer::Descriptor(reply, fd)) => send_with_descriptor(lines, out, reply, &fd)?,
             Ok(Answer::Watch(watching)) => {
-                watching.run(lines, out)?;
+                watching.run(lines, out).map_err(|ended| match ended {
+                    Ended::LineTooLong => too_long(lines, out),
+                    ended => ended,
+                })?;
                 was_watching = true;
             }
             Ok(Answer::Close) => {
@@ -105,7 +108,7 @@ fn too_long(lines: &Lines, out: &mut Vec<u8>) -> Ended {
     exact::write_error(out, &failure);
     // The client may be gone.
     let _ = write_out(lines, out);
-    Ended::LineTooLong
+    Ended::ToldTooLong
 }
 
 /// The descriptor travels with the first byte of its reply, after all that was said before.

@@ -13,7 +13,7 @@ use papa_protocol::text::shown;
 use super::super::lines::Lines;
 use super::super::{Admission, Server};
 use super::{Answer, Outcome, show, status};
-use crate::processes::{Identity, Life, Process, Spec};
+use crate::processes::{Identity, Life, Numbers, Process, Spec};
 use crate::sys;
 use crate::values::{Condition, Unchanged};
 
@@ -116,11 +116,11 @@ fn internal(error: &io::Error) -> Failure {
 fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<Vec<u8>> {
     match noun {
         Noun::Socket => {
-            let (sockets, _) = server.sockets.find(names);
+            let (sockets, _) = server.sockets.find(names, false);
             sockets.iter().map(|socket| show::socket(socket).into_bytes()).collect()
         }
         Noun::Process => {
-            let processes = server.processes.find(names).into_processes();
+            let processes = server.processes.find(names, Numbers::AreNames).into_processes();
             processes.map(|process| show::process(&process).into_bytes()).collect()
         }
         Noun::Value => {
@@ -169,7 +169,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
             }
         }
         Noun::Socket => {
-            let (sockets, absent) = server.sockets.find(names);
+            let (sockets, absent) = server.sockets.find(names, false);
             missing(absent)?;
             for socket in sockets {
                 removed.push(socket.name.clone());
@@ -177,7 +177,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
             }
         }
         Noun::Process => {
-            let found = server.processes.find(names);
+            let found = server.processes.find(names, Numbers::AreNames);
             missing(found.missing.clone())?;
             for process in found.into_processes() {
                 server.processes.remove(&process).map_err(|error| internal(&error))?;

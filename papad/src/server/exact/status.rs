@@ -9,13 +9,14 @@ use papa_protocol::frame::Time;
 use papa_protocol::name::Patterns;
 
 use super::super::Server;
-use crate::processes::{Life, now};
+use crate::processes::{Life, Numbers, now};
 
 /// One line on papad, and one for each session.
 pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
     let sessions = server.sessions.list();
     let everything = Patterns::new(Vec::new());
-    let processes: Vec<_> = server.processes.find(&everything).into_processes().collect();
+    let processes: Vec<_> =
+        server.processes.find(&everything, Numbers::AreNames).into_processes().collect();
     let running = processes.iter().filter(|process| process.life() == Life::Running).count();
     let life = &server.life;
     let Time(born) = life.born.time;

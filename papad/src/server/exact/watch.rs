@@ -1,5 +1,6 @@
 //! A watching session in protocol 2: frames stream out while acknowledgements come in.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -20,11 +21,14 @@ use super::super::lines::{Lines, Received};
 use super::super::session::{Ended, write_out, write_out_and_rest};
 use super::super::watch::{HUNG_UP, detach};
 use crate::processes::{
-    Exit, Frames, Next, NoReader, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
+    Exit, Frames, Next, NoReader, Numbers, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
 };
 
 /// Bytes of output that are gathered before they are sent.
 const BATCH: u64 = 256 * 1024;
+
+/// Processes watched no more whose names are remembered.
+const REMEMBERED: usize = 256;
 
 /// A session that watches: it takes acknowledgements, further watches and `stop`, and nothing else.
 pub(super) struct Watching {
@@ -37,6 +41,8 @@ pub(super) struct Watching {
     seen: u64,
     /// Bytes that may be sent and not acknowledged.
     window: u64,
+    /// Names of the last few that are watched no more: what is said of them has crossed the news.
+    over: VecDeque<Vec<u8>>,
     /// The answer to the request that began the watch.
     opening: Vec<Vec<u8>>,
 }
@@ -71,6 +77,7 @@ impl Watching {
             watched: Vec::new(),
             wildcards: Vec::new(),
             window: request.window,
+            over: VecDeque::new(),
             opening: Vec::new(),
         };
         watching.opening = watching.add(request)?;
@@ -87,7 +94,7 @@ impl Watching {
             From::Position(position) => Start::Position(position),
         };
         let wants = Wants { takes: request.mode == Mode::Take, data: request.data, from };
-        let found = self.server.processes.find(&patterns);
+        let found = self.server.processes.find(&patterns, Numbers::AreNames);
         if let Some(name) = found.missing {
             let what = format!("there is no process of the name {}", shown(&name));
             return Err(Failure::new(Code::NotFound, what));
@@ -108,10 +115,15 @@ impl Watching {
                         .into_bytes(),
                 ),
                 Err(NoReader::Removed) => {}
-                Err(NoReader::BeyondEnd) => {
+                Err(why) => {
                     self.watched.drain(before..).for_each(|watched| self.server.let_go(&watched));
                     let what = "the process has not written as much as that";
-                    return Err(Failure::new(Code::Conflict, what));
+                    return Err(match why {
+                        NoReader::Failed(error) => internal(&error),
+                        NoReader::Removed | NoReader::BeyondEnd => {
+                            Failure::new(Code::Conflict, what)
+                        }
+                    });
                 }
             }
         }
@@ -121,7 +133,7 @@ impl Watching {
             let wants = Wants { from: Start::Oldest, ..wants };
             self.wildcards.push(Wildcard { patterns, wants });
         }
-        self.window = request.window;
+        self.window = self.window.max(request.window);
         Ok(lines)
     }
 
@@ -135,7 +147,8 @@ impl Watching {
         wants: Wants,
         follow: bool,
     ) -> Result<u64, NoReader> {
-        let (reader, start) = process.attach(Arc::clone(&self.waker), wants)?;
+        let (reader, start, next) = process.attach(Arc::clone(&self.waker), wants)?;
+        self.server.processes.follow(process, next);
         let (_, end, _) = process.extent();
         self.watched.push(Watched {
             process: Arc::clone(process),
@@ -188,7 +201,8 @@ impl Watching {
         }
         let wildcards = std::mem::take(&mut self.wildcards);
         for Wildcard { patterns, wants } in &wildcards {
-            for process in self.server.processes.find(patterns).into_processes() {
+            for process in self.server.processes.find(patterns, Numbers::AreNames).into_processes()
+            {
                 let is_new =
                     process.listing.load(Ordering::SeqCst) > self.seen && !self.has(&process);
                 if is_new && self.attach(&process, *wants, true).is_ok() {
@@ -246,13 +260,16 @@ impl Watching {
     }
 
     fn let_go_of_the_over(&mut self) {
-        let server = &self.server;
+        let (server, over) = (&self.server, &mut self.over);
         self.watched.retain(|watched| {
             if watched.is_over {
                 server.let_go(watched);
+                over.push_back(watched.process.name.clone());
             }
             !watched.is_over
         });
+        let surplus = self.over.len().saturating_sub(REMEMBERED);
+        self.over.drain(..surplus);
     }
 
     fn is_finished(&self) -> bool {
@@ -280,6 +297,9 @@ impl Watching {
         // Of two processes of one name, the older is removed and says no more.
         let named = self.watched.iter_mut().rev().find(|watched| watched.process.name == name);
         let Some(watched) = named else {
+            if self.over.iter().any(|over| over == name) {
+                return Ok(Ok(()));
+            }
             let what = format!("{} is not being watched", shown(name));
             return Ok(Err(Failure::new(Code::NotFound, what)));
         };
