@@ -154,10 +154,10 @@ impl Link {
         let _ = self.tell_keeper(&ToKeeper::Drop(names, None));
     }
 
-    /// Has the keeper drop something, and returns when its descriptor is closed.
-    pub(crate) fn drop_now(&self, name: Held) -> io::Result<()> {
+    /// Has the keeper drop something, and returns when its descriptors are closed.
+    pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
         let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
-        self.tell_keeper(&ToKeeper::Drop(vec![name], Some(keepers_end)))?;
+        self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
         File::from(done).read_to_end(&mut Vec::new())?;
         Ok(())
     }

@@ -259,7 +259,9 @@ impl Ring {
             self.chunks.pop_front();
             self.first_number += 1;
         }
-        if self.first == self.end && self.chunks.len() == 1 {
+        // An empty chunk stays: the file has it under its number, and the next takes its place.
+        let is_used_up = |chunk: &Chunk| chunk.start < self.end && self.first == self.end;
+        if self.chunks.len() == 1 && self.chunks.front().is_some_and(is_used_up) {
             self.chunks.pop_front();
             self.first_number += 1;
             self.sealed = false;

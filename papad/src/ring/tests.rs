@@ -237,6 +237,22 @@ fn pushed_out_and_merged_chunks_are_recovered_together() {
 }
 
 #[test]
+fn a_chunk_that_was_begun_and_not_filled_keeps_its_place_over_kills() {
+    // Once, a recovered ring took the number of an empty first chunk for used. The next recovery
+    // stopped at that chunk, and took all that followed for output of its stream.
+    let mut rig = Rig::new(1000);
+    rig.write(Stream::Out, 13);
+    rig.ring.acknowledge(13).unwrap();
+    let nothing = rig.ring.fill(rig.out.0.as_fd(), Stream::Out, Time(5), Overflow::Drop, 0);
+    assert_eq!(nothing.unwrap(), Filled::Nothing);
+    rig.crash();
+    rig.write(Stream::Out, 4);
+    rig.write(Stream::Err, 4);
+    rig.crash();
+    assert_eq!(rig.kept(), rig.written[13..]);
+}
+
+#[test]
 fn a_ring_that_may_not_drop_is_full_rather_than_lossy() {
     let mut rig = Rig::new(16 * 1024);
     let fill = |rig: &mut Rig, stream, at| {

@@ -187,7 +187,8 @@ impl Server {
         let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
-            server.link.drop_held(held.into_keys().collect());
+            // What they were bound to is to be free when the first session asks for it.
+            server.link.drop_now(held.into_keys().collect())?;
         }
         let starts = server.life.start.starts;
         if starts > 1 {

@@ -51,6 +51,8 @@ struct Table {
 #[derive(Default)]
 pub(crate) struct Replayed {
     sockets: BTreeMap<u64, (Vec<u8>, RawFd, SocketOptions)>,
+    /// Those whose removal may not have come to its end.
+    removed: Vec<(u64, SocketOptions)>,
     last_id: u64,
 }
 
@@ -67,7 +69,7 @@ impl Replayed {
                 self.sockets.insert(id, (name, number, options));
             }
             b"unsocket" => {
-                self.sockets.remove(&id);
+                self.removed.extend(self.sockets.remove(&id).map(|socket| (id, socket.2)));
             }
             _ => return None,
         }
@@ -84,6 +86,15 @@ impl Sockets {
     pub(crate) fn recover(&self, replayed: Replayed, held: &mut HashMap<Held, OwnedFd>) {
         let mut table = self.lock();
         table.last_id = replayed.last_id;
+        for (id, options) in &replayed.removed {
+            // One that is still held was bound until now; another may have its path by then.
+            let is_unfinished = held.contains_key(&Held::Socket(*id));
+            let path = path_of(options).filter(|_| is_unfinished);
+            let is_listed = |path| replayed.sockets.values().any(|(.., of)| path_of(of) == path);
+            if !is_listed(path) {
+                path.into_iter().for_each(bind::unlink);
+            }
+        }
         for (id, (name, number, options)) in replayed.sockets {
             match held.remove(&Held::Socket(id)) {
                 Some(fd) => {
@@ -212,6 +223,7 @@ impl Sockets {
             return Ok(());
         }
         change.append(Record::new("unsocket").number(socket.id))?;
+        sys::kill_point("socket-unrecorded");
         table.by_name.remove(&socket.name);
         socket.unlink();
         drop(table);
@@ -219,7 +231,7 @@ impl Sockets {
         let name = Held::Socket(socket.id);
         drop(socket);
         // The port is to be free when the reply says so.
-        self.link.drop_now(name)
+        self.link.drop_now(vec![name])
     }
 
     /// How many there are.
@@ -357,11 +369,8 @@ impl Socket {
         matches!(self.options.address, SocketAddress::Host { reuseport: true, .. })
     }
 
-    fn path(&self) -> Option<&Vec<u8>> {
-        match &self.options.address {
-            SocketAddress::Path { path, .. } => Some(path),
-            SocketAddress::Host { .. } => None,
-        }
+    fn path(&self) -> Option<&[u8]> {
+        path_of(&self.options)
     }
 
     fn port(&self) -> Option<u16> {
@@ -380,6 +389,13 @@ impl Socket {
 
 fn cannot_keep(error: &io::Error) -> Failure {
     Failure::new(Code::Internal, format!("The socket cannot be kept - {error}"))
+}
+
+fn path_of(options: &SocketOptions) -> Option<&[u8]> {
+    match &options.address {
+        SocketAddress::Path { path, .. } => Some(path),
+        SocketAddress::Host { .. } => None,
+    }
 }
 
 /// The parameters as papa 1.0 spells them; what is unset is left out.

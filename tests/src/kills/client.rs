@@ -51,6 +51,17 @@ impl Client {
         Ok(String::from_utf8(reply).unwrap())
     }
 
+    /// Sends a request in protocol 2, in which a session stays, and returns the first line of the
+    /// answer.
+    pub fn ask_in_protocol_2(mut self, line: &str) -> Result<String, Gone> {
+        self.send("protocol 2")?;
+        self.send(line)?;
+        assert_eq!(self.take_line()?, "ok 1");
+        // Whom one is speaking with.
+        self.take_line()?;
+        self.take_line()
+    }
+
     /// Sends a line.
     pub fn send(&mut self, line: &str) -> Result<(), Gone> {
         let sent = self.socket.write_all(format!("{line}\n").as_bytes());
@@ -214,6 +225,17 @@ impl<'a> Patient<'a> {
             match self.once(|client| client.ask(line)) {
                 Ok(text) => return Reply { text, repeated },
                 Err(Gone) => repeated = true,
+            }
+        }
+    }
+
+    /// Asks in protocol 2, each time in a session of its own, until there is an answer, and returns
+    /// its first line.
+    pub fn ask_in_protocol_2(&self, line: &str) -> String {
+        loop {
+            let client = Client::connect(self.papad);
+            if let Ok(answer) = client.and_then(|client| client.ask_in_protocol_2(line)) {
+                return answer;
             }
         }
     }

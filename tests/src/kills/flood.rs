@@ -1,7 +1,7 @@
 //! Processes that write as much as they can, in lines that each tell their place.
 
 use super::{Expected, Patient, Random, watch_to_end};
-use crate::{field, shell};
+use crate::shell;
 
 /// The most lines that a flood writes to each of its streams.
 const MOST_LINES: u64 = 1_000_000;
@@ -30,8 +30,8 @@ impl Flood {
         Self { out: lines(FIRST_OUT), err: lines(FIRST_ERR) }
     }
 
-    /// Makes the process `name`, which floods, and watches it to its end. Its ring has room for all
-    /// of it, so nothing may be pushed out however slow the watcher is.
+    /// Makes the process `name`, which floods, and watches it to its end. Nothing may be pushed out
+    /// however slow the watcher is: its ring has room for all of it, or it waits for the watcher.
     pub fn run(&self, patient: &mut Patient, random: &mut Random, name: &str) {
         let code = random.below(256) as i32;
         let alternates = random.one_in(2);
@@ -48,8 +48,16 @@ impl Flood {
                  wait; exit {code}"
             )
         };
-        let made = patient.ask(&format!("make process {name} bufsize=64m {}", shell(&script)));
-        assert_ne!(field(&made.text, "pid"), "0", "{}", made.text);
+        if random.one_in(2) {
+            let make = format!("make process {name} bufsize=64m {}", shell(&script));
+            let line = patient.ask(&make).text;
+            assert!(line.starts_with(&format!("{name} pid=")), "{line}");
+        } else {
+            // Only protocol 2 has processes that wait when their ring is full.
+            let command = format!("-- /bin/sh -c \"{script}\"");
+            let make = format!("make process {name} bufsize=64k overflow=block {command}");
+            assert_eq!(patient.ask_in_protocol_2(&make), "ok 1");
+        }
         let length = count as usize * LINE;
         let expected = Expected { out: &self.out[..length], err: &self.err[..length], code };
         watch_to_end(patient, random, name, expected);

@@ -20,33 +20,35 @@ pub fn under_load(
 ) {
     let is_over = AtomicBool::new(false);
     let flood = Flood::new();
-    let work = |worker: &str, mut random: Random| {
-        let _end = EndWhenDropped(&is_over);
-        let mut patient = Patient::new(papad);
-        let mut values = Values::default();
-        for number in 0.. {
-            if is_over.load(Ordering::SeqCst) {
-                break;
-            }
-            let name = format!("{worker}.{number}");
-            match worker {
-                "values" => values.round(&mut patient, &mut random),
-                "socket" => sockets::round(&mut patient, &mut random, scratch, &name),
-                "process" => processes::round(&mut patient, &mut random, scratch, &name),
-                _ => flood.run(&mut patient, &mut random, &name),
-            }
-        }
-        values.finish(&mut patient);
-    };
+    let mut values = Values::default();
+    let workers: [(&str, Box<Round>); 5] = [
+        ("flood-a", Box::new(|patient, random, name| flood.run(patient, random, name))),
+        ("flood-b", Box::new(|patient, random, name| flood.run(patient, random, name))),
+        ("value", Box::new(|patient, random, _| values.round(patient, random))),
+        ("socket", Box::new(|p, random, name| sockets::round(p, random, scratch, name))),
+        ("process", Box::new(|p, random, name| processes::round(p, random, scratch, name))),
+    ];
     thread::scope(|scope| {
-        for worker in ["flood-a", "flood-b", "values", "socket", "process"] {
-            let random = random.branch();
-            scope.spawn(move || work(worker, random));
+        for (worker, mut round) in workers {
+            let (mut random, is_over) = (random.branch(), &is_over);
+            scope.spawn(move || {
+                let _end = EndWhenDropped(is_over);
+                let mut patient = Patient::new(papad);
+                let mut number = 0;
+                while !is_over.load(Ordering::SeqCst) {
+                    number += 1;
+                    round(&mut patient, &mut random, &format!("{worker}.{number}"));
+                }
+            });
         }
         let _end = EndWhenDropped(&is_over);
         kill(random, &|| !is_over.load(Ordering::SeqCst));
     });
+    Patient::new(papad).ask("remove values v.*");
 }
+
+/// One piece of work, begun and finished, with a name of its own for what it makes.
+type Round<'a> = dyn FnMut(&mut Patient, &mut Random, &str) + Send + 'a;
 
 /// Ends the load when a thread of it ends, because it is over or has failed.
 struct EndWhenDropped<'a>(&'a AtomicBool);

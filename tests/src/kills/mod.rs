@@ -5,6 +5,7 @@
 //! was done or was not; an acknowledgement without an answer was taken or was not.
 
 mod client;
+mod files;
 mod flood;
 mod load;
 mod processes;
@@ -15,8 +16,9 @@ mod values;
 mod watcher;
 
 pub use client::{Client, Gone, Patient, Reply};
+pub use files::kinds_of_files;
 pub use flood::Flood;
 pub use load::under_load;
-pub use random::Random;
+pub use random::{Random, kills_wanted};
 pub use residents::Residents;
 pub use watcher::{Expected, watch_to_end};

@@ -47,3 +47,10 @@ impl Random {
         &from[self.below(from.len() as u64) as usize]
     }
 }
+
+/// How often to kill: what `PAPAD_TEST_KILLS` says, for longer runs by hand.
+#[must_use]
+pub fn kills_wanted(otherwise: u64) -> u64 {
+    env::var("PAPAD_TEST_KILLS")
+        .map_or(otherwise, |kills| kills.parse().expect("PAPAD_TEST_KILLS is a number"))
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use super::{Expected, Patient, Random, watch_to_end};
+use super::{Expected, Patient, Random, kinds_of_files, watch_to_end};
 use crate::{Papad, ScratchDir, eventually, field, procfs, shell};
 
 /// Processes, sockets and values that nobody touches, and what is held for them.
@@ -26,7 +26,7 @@ impl<'a> Residents<'a> {
     #[must_use]
     pub fn new(papad: &'a Papad, scratch: &ScratchDir) -> Self {
         let path = scratch.join("resident");
-        let pipes_before = count_pipes(&keeper_files(papad));
+        let pipes_before = count_pipes(&kinds_of_files(papad.keeper_pid()));
         let mut session = papad.session();
         let port = session.ask("make socket resident.inet");
         let port: u16 = field(&port, "port").parse().unwrap();
@@ -55,9 +55,9 @@ impl<'a> Residents<'a> {
         let mut residents = Self { papad, path, listed, pids, listeners, keeper_files: Vec::new() };
         // The two pipes of the one that ended are let go of shortly after it.
         eventually("the keeper holds the pipes of those that run", || {
-            count_pipes(&keeper_files(papad)) == pipes_before + 3
+            count_pipes(&kinds_of_files(papad.keeper_pid())) == pipes_before + 3
         });
-        residents.keeper_files = keeper_files(papad);
+        residents.keeper_files = kinds_of_files(papad.keeper_pid());
         residents
     }
 
@@ -85,11 +85,8 @@ impl<'a> Residents<'a> {
             let children = procfs::children(self.papad.keeper_pid());
             children.len() == self.pids.len() + 1
         });
-        let mut files = Vec::new();
-        let what = "the keeper holds what the residents need and no more";
-        eventually(what, || {
-            files = keeper_files(self.papad);
-            files == self.keeper_files
+        eventually("the keeper holds what the residents need and no more", || {
+            kinds_of_files(self.papad.keeper_pid()) == self.keeper_files
         });
         TcpStream::connect(("127.0.0.1", self.port())).unwrap();
         UnixStream::connect(&self.path).unwrap();
@@ -100,18 +97,6 @@ impl<'a> Residents<'a> {
     fn port(&self) -> u16 {
         field(&self.listed[1], "port").parse().unwrap()
     }
-}
-
-/// What kinds of file the keeper has open, sorted.
-fn keeper_files(papad: &Papad) -> Vec<String> {
-    let files = procfs::open_files(papad.keeper_pid());
-    let kind = |target: String| match target.split_once(':') {
-        Some((kind, _)) if !target.starts_with("/memfd") => kind.to_owned(),
-        _ => target,
-    };
-    let mut kinds: Vec<String> = files.into_values().map(kind).collect();
-    kinds.sort();
-    kinds
 }
 
 fn count_pipes(files: &[String]) -> usize {

@@ -62,10 +62,4 @@ impl Values {
             self.known.iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(patient.ask("list values v.*").text, lines.join("\n"));
     }
-
-    /// Checks and clears all.
-    pub(super) fn finish(&self, patient: &mut Patient) {
-        self.check(patient);
-        patient.ask("remove values v.*");
-    }
 }

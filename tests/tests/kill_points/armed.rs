@@ -1,0 +1,89 @@
+//! A papad whose server can be killed at a point.
+
+use std::fs;
+
+use papad_tests::kills::{Client, Gone, kinds_of_files};
+use papad_tests::{Papad, ScratchDir, Session, eventually, procfs};
+
+pub(crate) struct Armed {
+    pub(crate) papad: Papad,
+    pub(crate) scratch: ScratchDir,
+    folder: String,
+}
+
+/// What keeper and server have open, sorted by kind.
+type Files = [Vec<String>; 2];
+
+impl Armed {
+    pub(crate) fn start() -> Self {
+        let scratch = ScratchDir::new();
+        let folder = scratch.join("points");
+        fs::create_dir(&folder).unwrap();
+        let papad = Papad::builder()
+            .with_kill_points()
+            .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"))
+            .start();
+        // When it has answered, keeper and server have all that they begin with.
+        Client::connect(&papad).unwrap().leave();
+        Self { papad, scratch, folder }
+    }
+
+    /// Has the server killed when it gets to `point` for the next time.
+    pub(crate) fn arm(&self, point: &str) {
+        fs::write(format!("{}/{point}", self.folder), "").unwrap();
+    }
+
+    /// Whether the server has still to be killed at `point`.
+    pub(crate) fn is_armed(&self, point: &str) -> bool {
+        fs::exists(format!("{}/{point}", self.folder)).unwrap()
+    }
+
+    /// Does `reach`, sees that the server was killed at `point`, and returns once the next one
+    /// answers.
+    pub(crate) fn kill_at(&self, point: &str, reach: impl FnOnce()) -> Session {
+        let ends = || self.papad.log().matches("the server ended by signal 9").count();
+        let (ends_before, server) = (ends(), self.papad.server_pid());
+        self.arm(point);
+        reach();
+        eventually(&format!("the server is killed at {point}"), || {
+            !self.is_armed(point) && ends() > ends_before
+        });
+        let session = self.papad.session();
+        assert_ne!(self.papad.server_pid(), server);
+        session
+    }
+
+    /// Sends a line on whose way the server is killed at `point`, so that it is not answered.
+    pub(crate) fn ask_and_kill_at(&self, point: &str, line: &str) -> Session {
+        self.kill_at(point, || {
+            let mut client = Client::connect(&self.papad).unwrap();
+            assert_eq!(client.ask(line), Err(Gone), "{line}");
+        })
+    }
+
+    /// What keeper and server have open while there is no session.
+    pub(crate) fn files(&self) -> Files {
+        [self.papad.keeper_pid(), self.papad.server_pid()].map(kinds_of_files)
+    }
+
+    /// Waits until as many descriptors of each kind are open as there were.
+    #[track_caller]
+    pub(crate) fn expect_files(&self, before: &Files) {
+        eventually(&format!("keeper and server have open what they had: {before:?}"), || {
+            self.files() == *before
+        });
+    }
+
+    /// Waits until the keeper's children are the server and just these processes.
+    #[track_caller]
+    pub(crate) fn expect_children(&self, pids: &[i32]) {
+        let mut expected = [pids, &[self.papad.server_pid()]].concat();
+        expected.sort_unstable();
+        eventually(&format!("the keeper has the children {expected:?}"), || {
+            let children = procfs::children(self.papad.keeper_pid());
+            let mut children: Vec<i32> = children.iter().map(|child| child.pid).collect();
+            children.sort_unstable();
+            children == expected
+        });
+    }
+}
