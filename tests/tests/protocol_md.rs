@@ -328,9 +328,10 @@ fn replay(transcript: &Transcript) -> Result<(), String> {
             }
             continue;
         }
-        let side = sides
-            .entry(step.session)
-            .or_insert_with(|| Side { session: open(&papad, step, transcript.is_exact), received: Vec::new() });
+        let side = sides.entry(step.session).or_insert_with(|| Side {
+            session: open(&papad, step, transcript.is_exact),
+            received: Vec::new(),
+        });
         play(step, side, &mut bound).map_err(|why| format!("protocol.md:{}: {why}", step.line))?;
         if let Event::Closes | Event::Leaves = step.event {
             sides.remove(&step.session);
