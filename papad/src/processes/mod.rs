@@ -2,6 +2,7 @@
 
 mod capture;
 mod identity;
+mod make;
 mod output;
 mod process;
 mod reader;

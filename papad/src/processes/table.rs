@@ -1,33 +1,24 @@
 //! All hosted processes, by name and by pid.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
-use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::Stream;
 use papa_protocol::name::{Pattern, Patterns};
-use papa_protocol::options::Stderr;
 
 use super::capture::{Capture, Events};
-use super::output::{Output, Pipes};
+use super::now;
+use super::output::Pipes;
 use super::process::{Exit, Life, Next, Process};
-use super::spawn::{Defaults, Passed, Program};
-use super::spec::Spec;
+use super::spawn::Defaults;
 use super::waker::Waker;
-use super::{Identity, now};
-use crate::journal::{Change, Journal, Record, parse_number};
+use crate::journal::{Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
-use crate::ring::Ring;
-use crate::sockets::Sockets;
 use crate::{log, sys};
 
 /// The table, and all that moves with it.
@@ -35,14 +26,14 @@ pub(crate) struct Processes {
     pub(super) journal: Arc<Journal>,
     pub(super) link: Arc<Link>,
     pub(super) capture: Capture,
-    defaults: Defaults,
+    pub(super) defaults: Defaults,
     pub(super) table: Mutex<Table>,
     /// A process that was being made is made, or has failed.
-    settled: Condvar,
+    pub(super) settled: Condvar,
     /// Who is to know of every new process.
     subscribers: Mutex<Vec<Weak<Waker>>>,
     /// How many were ever put on the list.
-    listings: AtomicU64,
+    pub(super) listings: AtomicU64,
 }
 
 #[derive(Default)]
@@ -51,7 +42,7 @@ pub(super) struct Table {
     /// Those that have one. A pid is used again only when its first owner's end is recorded.
     pub(super) by_pid: HashMap<i32, Arc<Process>>,
     /// Those whose child may be there before its pid is in `by_pid`.
-    starting: Vec<Arc<Process>>,
+    pub(super) starting: Vec<Arc<Process>>,
     /// Off the list, while descendants hold their pipes.
     pub(super) draining: Vec<u64>,
     pub(super) last_id: u64,
@@ -59,7 +50,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Whether the request for it is not answered yet, whatever has become of its child.
-    fn is_starting(&self, process: &Process) -> bool {
+    pub(super) fn is_starting(&self, process: &Process) -> bool {
         self.starting.iter().any(|starting| starting.id == process.id)
     }
 }
@@ -88,61 +79,6 @@ impl Processes {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a process, or finds the one of this name if it was made of the same specification.
-    ///
-    /// # Errors
-    /// One sentence; no process is left behind.
-    pub(crate) fn make(
-        &self,
-        name: &[u8],
-        spec: Spec,
-        identity: &Identity,
-        sockets: &Sockets,
-    ) -> Result<Arc<Process>, Failure> {
-        let process = {
-            let mut table = self.lock();
-            while let Some(existing) = table.by_name.get(name) {
-                if table.is_starting(existing) {
-                    table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
-                } else if existing.spec == spec {
-                    return Ok(Arc::clone(existing));
-                } else {
-                    let name = papa_protocol::text::shown(name);
-                    let line = existing.line();
-                    let line = String::from_utf8_lossy(&line);
-                    let what = format!("Process for {name} has already been created - {line}");
-                    return Err(Failure::new(Code::Exists, what));
-                }
-            }
-            table.last_id += 1;
-            let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec, now()));
-            table.by_name.insert(name.to_vec(), Arc::clone(&process));
-            table.starting.push(Arc::clone(&process));
-            process
-        };
-        let change = self.journal.change();
-        let started = self.start(&process, identity, sockets, &change);
-        if started.is_err() {
-            self.abandon(&process, &change);
-        }
-        let mut table = self.lock();
-        table.starting.retain(|starting| starting.id != process.id);
-        if started.is_ok() {
-            process.set_running();
-            table.by_pid.insert(process.pid(), Arc::clone(&process));
-            process.listing.store(self.listings.fetch_add(1, SeqCst) + 1, SeqCst);
-        } else if table.by_name.get(name).is_some_and(|listed| listed.id == process.id) {
-            table.by_name.remove(name);
-        }
-        drop(table);
-        drop(change);
-        self.settled.notify_all();
-        started?;
-        self.watch_pipes(&process);
-        self.tell_subscribers();
-        Ok(process)
-    }
-
     /// How many processes were ever put on the list. A process's own `listing` says which it was.
     pub(crate) fn listings(&self) -> u64 {
         self.listings.load(SeqCst)
@@ -155,7 +91,7 @@ impl Processes {
         subscribers.push(Arc::downgrade(waker));
     }
 
-    fn tell_subscribers(&self) {
+    pub(super) fn tell_subscribers(&self) {
         let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
         subscribers.iter().filter_map(Weak::upgrade).for_each(|waker| waker.wake());
     }
@@ -170,85 +106,6 @@ impl Processes {
         if let Err(error) = self.capture.watch(process) {
             log::error!("server", "the output of {} is not read: {error}", shown(process));
         }
-    }
-
-    /// Starts the program of a process that is in the table already.
-    fn start(
-        &self,
-        process: &Process,
-        identity: &Identity,
-        sockets: &Sockets,
-        change: &Change,
-    ) -> Result<(), Failure> {
-        let cannot = |error: io::Error| {
-            let is_full = matches!(
-                error.raw_os_error().map(Errno::from_raw),
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC)
-            );
-            let code = if is_full { Code::Limit } else { Code::Internal };
-            Failure::new(code, format!("Cannot prepare the process - {error}"))
-        };
-        let referred = sockets.refer(&process.name, process.spec.references())?;
-        let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
-        let child_ends = self.prepare_output(process).map_err(cannot)?;
-        change.append(process.made_record()).map_err(cannot)?;
-        sys::kill_point("journaled");
-
-        let out = child_ends.out.as_ref().map_or(null.as_fd(), AsFd::as_fd);
-        let err = match process.spec.stderr {
-            Stderr::Merge => out,
-            Stderr::Keep | Stderr::Null => {
-                child_ends.err.as_ref().map_or(null.as_fd(), AsFd::as_fd)
-            }
-        };
-        let stdio = (0..).zip([null.as_fd(), out, err]);
-        let sockets = referred.sockets.iter().map(|(number, fd)| (*number, fd.as_fd()));
-        let program = Program {
-            id: process.id,
-            spec: &process.spec,
-            args: referred.args,
-            env: referred.env,
-            identity,
-            descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
-        };
-        let started = program.start(&self.defaults, change, &process.pid);
-        started.map_err(|what| Failure::new(Code::Spawn, what))
-    }
-
-    /// Forgets what was prepared for a process that did not start.
-    fn abandon(&self, process: &Process, change: &Change) {
-        // If this is not written, the process is found to have ended by its pid.
-        let _ = change.append(process.record("failed"));
-        let id = process.id;
-        self.link.drop_held(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]);
-        process.set_output(Output::none());
-    }
-
-    /// Makes ring and pipes as the process needs them, held by the keeper. Returns the child's
-    /// ends.
-    fn prepare_output(&self, process: &Process) -> io::Result<Pipes> {
-        let (spec, id) = (&process.spec, process.id);
-        let pipe = |wanted: bool| -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
-            let ends = wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose()?;
-            Ok(ends.map(|(reader, writer)| (sys::keep(reader), writer)).unzip())
-        };
-        let (out, childs_out) = pipe(spec.keeps_stdout())?;
-        let (err, childs_err) = pipe(spec.keeps_stderr())?;
-        let pipes = Pipes { out, err };
-        let ring = (!pipes.all_ended()).then(|| Ring::create(spec.bufsize)).transpose()?;
-        let fds = [
-            (Held::Ring(id), ring.as_ref().map(Ring::as_file)),
-            (Held::Out(id), pipes.get(Stream::Out)),
-            (Held::Err(id), pipes.get(Stream::Err)),
-        ];
-        let fds: Vec<(Held, BorrowedFd)> =
-            fds.into_iter().filter_map(|(name, fd)| Some((name, fd?))).collect();
-        if !fds.is_empty() {
-            self.link.hold(&fds)?;
-        }
-        sys::kill_point("held");
-        process.set_output(Output::new(pipes, ring, spec.overflow));
-        Ok(Pipes { out: childs_out, err: childs_err })
     }
 
     /// A child of the keeper has ended. Returns once that is recorded, if it is one of ours.

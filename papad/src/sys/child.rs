@@ -137,8 +137,10 @@ fn clone(shared: &mut Shared, pid: &AtomicI32) -> io::Result<()> {
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))?;
     // SAFETY: the stack's end is 16-byte aligned. CLONE_VFORK suspends this thread until the child
     // has called exec or ended, so the stack, `shared` and `pid` outlive the child's use of them
-    // and this thread touches none of them meanwhile. All signals are blocked. The child does only
-    // what `run` does.
+    // and this thread touches none of them meanwhile: the child alone writes to the plan, and to
+    // this thread's errno. All signals are blocked, and handlers are a copy of the child's own. The
+    // child does only what `run` does; a change of its user makes the shared memory undumpable, so
+    // that the new user cannot trace it.
     let result = unsafe {
         libc::clone(start, stack_top.cast(), flags, ptr::from_mut(shared).cast(), pid.as_ptr())
     };

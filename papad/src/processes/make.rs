@@ -1,0 +1,163 @@
+//! Making a process: its place in the table, its pipes and ring, its child.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, PoisonError};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
+
+use papa_protocol::exact::{Code, Failure};
+use papa_protocol::frame::Stream;
+use papa_protocol::options::Stderr;
+
+use super::output::{Output, Pipes};
+use super::process::Process;
+use super::spawn::{Passed, Program};
+use super::spec::Spec;
+use super::table::Processes;
+use super::{Identity, now};
+use crate::journal::Change;
+use crate::link::Held;
+use crate::ring::Ring;
+use crate::sockets::Sockets;
+use crate::sys;
+
+impl Processes {
+    /// Makes a process, or finds the one of this name if it was made of the same specification.
+    ///
+    /// # Errors
+    /// One sentence; no process is left behind.
+    pub(crate) fn make(
+        &self,
+        name: &[u8],
+        spec: Spec,
+        identity: &Identity,
+        sockets: &Sockets,
+    ) -> Result<Arc<Process>, Failure> {
+        let process = {
+            let mut table = self.lock();
+            while let Some(existing) = table.by_name.get(name) {
+                if table.is_starting(existing) {
+                    table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
+                } else if existing.spec == spec {
+                    return Ok(Arc::clone(existing));
+                } else {
+                    let name = papa_protocol::text::shown(name);
+                    let line = existing.line();
+                    let line = String::from_utf8_lossy(&line);
+                    let what = format!("Process for {name} has already been created - {line}");
+                    return Err(Failure::new(Code::Exists, what));
+                }
+            }
+            table.last_id += 1;
+            let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec, now()));
+            table.by_name.insert(name.to_vec(), Arc::clone(&process));
+            table.starting.push(Arc::clone(&process));
+            process
+        };
+        let change = self.journal.change();
+        let started = self.start(&process, identity, sockets, &change);
+        if started.is_err() {
+            self.abandon(&process, &change);
+        }
+        let mut table = self.lock();
+        table.starting.retain(|starting| starting.id != process.id);
+        if started.is_ok() {
+            process.set_running();
+            table.by_pid.insert(process.pid(), Arc::clone(&process));
+            process.listing.store(self.listings.fetch_add(1, SeqCst) + 1, SeqCst);
+        } else if table.by_name.get(name).is_some_and(|listed| listed.id == process.id) {
+            table.by_name.remove(name);
+        }
+        drop(table);
+        drop(change);
+        self.settled.notify_all();
+        started?;
+        self.watch_pipes(&process);
+        self.tell_subscribers();
+        Ok(process)
+    }
+
+    /// Starts the program of a process that is in the table already.
+    fn start(
+        &self,
+        process: &Process,
+        identity: &Identity,
+        sockets: &Sockets,
+        change: &Change,
+    ) -> Result<(), Failure> {
+        let cannot = |error: io::Error| {
+            let is_full = matches!(
+                error.raw_os_error().map(Errno::from_raw),
+                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC)
+            );
+            let code = if is_full { Code::Limit } else { Code::Internal };
+            Failure::new(code, format!("Cannot prepare the process - {error}"))
+        };
+        let referred = sockets.refer(&process.name, process.spec.references())?;
+        let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
+        let child_ends = self.prepare_output(process).map_err(cannot)?;
+        change.append(process.made_record()).map_err(cannot)?;
+        sys::kill_point("journaled");
+
+        let out = child_ends.out.as_ref().map_or(null.as_fd(), AsFd::as_fd);
+        let err = match process.spec.stderr {
+            Stderr::Merge => out,
+            Stderr::Keep | Stderr::Null => {
+                child_ends.err.as_ref().map_or(null.as_fd(), AsFd::as_fd)
+            }
+        };
+        let stdio = (0..).zip([null.as_fd(), out, err]);
+        let sockets = referred.sockets.iter().map(|(number, fd)| (*number, fd.as_fd()));
+        let program = Program {
+            id: process.id,
+            spec: &process.spec,
+            args: referred.args,
+            env: referred.env,
+            identity,
+            descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
+        };
+        let started = program.start(&self.defaults, change, &process.pid);
+        started.map_err(|what| Failure::new(Code::Spawn, what))
+    }
+
+    /// Forgets what was prepared for a process that did not start.
+    fn abandon(&self, process: &Process, change: &Change) {
+        // If this is not written, the process is found to have ended by its pid.
+        let _ = change.append(process.record("failed"));
+        let id = process.id;
+        self.link.drop_held(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]);
+        process.set_output(Output::none());
+    }
+
+    /// Makes ring and pipes as the process needs them, held by the keeper. Returns the child's
+    /// ends.
+    fn prepare_output(&self, process: &Process) -> io::Result<Pipes> {
+        let (spec, id) = (&process.spec, process.id);
+        let pipe = |wanted: bool| -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+            let ends = wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose()?;
+            Ok(ends.map(|(reader, writer)| (sys::keep(reader), writer)).unzip())
+        };
+        let (out, childs_out) = pipe(spec.keeps_stdout())?;
+        let (err, childs_err) = pipe(spec.keeps_stderr())?;
+        let pipes = Pipes { out, err };
+        let ring = (!pipes.all_ended()).then(|| Ring::create(spec.bufsize)).transpose()?;
+        let fds = [
+            (Held::Ring(id), ring.as_ref().map(Ring::as_file)),
+            (Held::Out(id), pipes.get(Stream::Out)),
+            (Held::Err(id), pipes.get(Stream::Err)),
+        ];
+        let fds: Vec<(Held, BorrowedFd)> =
+            fds.into_iter().filter_map(|(name, fd)| Some((name, fd?))).collect();
+        if !fds.is_empty() {
+            self.link.hold(&fds)?;
+        }
+        sys::kill_point("held");
+        process.set_output(Output::new(pipes, ring, spec.overflow));
+        Ok(Pipes { out: childs_out, err: childs_err })
+    }
+}
