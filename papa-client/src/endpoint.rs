@@ -1,0 +1,171 @@
+//! Where papad is to be found.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// The environment variable that [`Endpoint::from_env`] reads.
+const VARIABLE: &str = "PAPA_ENDPOINT";
+
+/// How long a call may take unless the caller says otherwise.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Where papad is to be found, and whose it must be.
+///
+/// Over a Unix socket everything can be done. Over TCP, which is this machine's loopback interface
+/// alone, sockets and pidfds cannot be handed over: see
+/// [`ErrorKind::NeedsUnix`](crate::ErrorKind::NeedsUnix).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    pub(crate) address: Address,
+    pub(crate) owner: Option<u32>,
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) deadline: Duration,
+}
+
+/// What a connection is made to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    Unix(PathBuf),
+    Tcp(SocketAddr),
+}
+
+impl Endpoint {
+    /// The port that papad listens on unless it is told otherwise.
+    pub const DEFAULT_PORT: u16 = 20202;
+
+    /// A Unix socket at this path.
+    #[must_use]
+    pub fn unix(path: impl Into<PathBuf>) -> Self {
+        Self::at(Address::Unix(path.into()))
+    }
+
+    /// This port of 127.0.0.1.
+    #[must_use]
+    pub fn tcp(port: u16) -> Self {
+        Self::at(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()))
+    }
+
+    fn at(address: Address) -> Self {
+        Self { address, owner: None, program: None, deadline: DEFAULT_DEADLINE }
+    }
+
+    /// What the environment's `PAPA_ENDPOINT` says; without it, port 20202.
+    ///
+    /// # Errors
+    /// As [`Endpoint::parse`].
+    pub fn from_env() -> Result<Self> {
+        match env::var_os(VARIABLE) {
+            Some(text) => Self::parse(&text),
+            None => Ok(Self::tcp(Self::DEFAULT_PORT)),
+        }
+    }
+
+    /// Reads `unix:///path`, `tcp://127.0.0.1:PORT`, `tcp://[::1]:PORT`, an absolute path or a
+    /// port.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`](crate::ErrorKind::Usage): it is none of these. papad never listens on
+    /// another machine's address.
+    ///
+    /// ```
+    /// # use papa_client::Endpoint;
+    /// assert_eq!(Endpoint::parse("unix:///run/papad")?, Endpoint::unix("/run/papad"));
+    /// assert_eq!(Endpoint::parse("/run/papad")?, Endpoint::unix("/run/papad"));
+    /// assert_eq!(Endpoint::parse("tcp://127.0.0.1:7000")?, Endpoint::tcp(7000));
+    /// assert_eq!(Endpoint::parse("7000")?, Endpoint::tcp(7000));
+    /// # Ok::<(), papa_client::Error>(())
+    /// ```
+    pub fn parse(text: impl AsRef<OsStr>) -> Result<Self> {
+        let bytes = text.as_ref().as_bytes();
+        let path = bytes.strip_prefix(b"unix://").unwrap_or(bytes);
+        if path.starts_with(b"/") {
+            return Ok(Self::unix(Path::new(OsStr::from_bytes(path))));
+        }
+        Self::parse_tcp(bytes).map(Self::at).ok_or_else(|| {
+            let text = papa_protocol::text::shown(bytes);
+            let right = "unix:///PATH, tcp://127.0.0.1:PORT, an absolute path or a port";
+            Error::usage(format!("An endpoint must be {right}, not \"{text}\""))
+        })
+    }
+
+    fn parse_tcp(text: &[u8]) -> Option<Address> {
+        let text = std::str::from_utf8(text).ok()?;
+        if let Ok(port) = text.parse() {
+            return Some(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()));
+        }
+        let text = text.strip_prefix("tcp://")?;
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => (Ipv4Addr::LOCALHOST, port.parse().ok()?).into(),
+            None => text.parse::<SocketAddr>().ok()?,
+        };
+        let is_papads = address.ip() == Ipv4Addr::LOCALHOST || address.ip() == Ipv6Addr::LOCALHOST;
+        is_papads.then_some(Address::Tcp(address))
+    }
+
+    /// Lets papad belong to this user, too: one that was started with `--allow-uid` for this one.
+    /// Otherwise it must be this user's or root's, or calls fail with
+    /// [`ErrorKind::NotYours`](crate::ErrorKind::NotYours).
+    #[must_use]
+    pub fn owned_by(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// The program that [`Papa::connect_or_start`](crate::Papa::connect_or_start) starts. Unless
+    /// given it is the environment's `PAPAD_BIN`, or `papad` somewhere in `PATH`.
+    #[must_use]
+    pub fn program(mut self, papad: impl Into<PathBuf>) -> Self {
+        self.program = Some(papad.into());
+        self
+    }
+
+    /// How long each call may take for who connects here, the connecting itself among them. 10
+    /// seconds unless set.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+}
+
+/// As [`Endpoint::parse`] reads it.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Unix(path) => write!(f, "unix://{}", path.display()),
+            Address::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for text in ["unix:///run/a b", "tcp://127.0.0.1:7", "tcp://[::1]:20202"] {
+            assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Endpoint::parse("tcp://localhost:7").unwrap(), Endpoint::tcp(7));
+    }
+
+    #[test]
+    fn no_other_machine_and_no_relative_path_is_an_endpoint() {
+        let texts = ["", "run/papad", "unix://run", "tcp://10.0.0.1:7", "tcp://[::1]", "70000"];
+        for text in texts {
+            assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! Processes that papad hosts.
+
+mod builder;
+mod end;
+mod handle;
+mod id;
+mod info;
+pub(crate) mod pidfd;
+
+pub use builder::ProcessBuilder;
+pub use end::{End, Signal};
+pub use handle::Process;
+#[cfg(feature = "tokio")]
+pub(crate) use handle::{PAUSE, kernels_word, papads_word, send, unrecorded};
+pub use id::ProcessId;
+pub use info::{ProcessInfo, State};

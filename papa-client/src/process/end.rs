@@ -1,0 +1,175 @@
+//! How processes end, and the signals that end them.
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use papa_protocol::exact;
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum End {
+    /// By itself, with this exit status: 0 to 255.
+    Exited(i32),
+    /// By this signal.
+    Signaled(Signal),
+    /// Nobody knows: somebody else took its status.
+    Unknown,
+}
+
+impl End {
+    /// Whether it ended with exit status 0.
+    #[must_use]
+    pub fn success(self) -> bool {
+        self == Self::Exited(0)
+    }
+
+    /// The exit status, unless a signal ended it.
+    #[must_use]
+    pub fn code(self) -> Option<i32> {
+        match self {
+            Self::Exited(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    /// The signal that ended it.
+    #[must_use]
+    pub fn signal(self) -> Option<Signal> {
+        match self {
+            Self::Signaled(signal) => Some(signal),
+            _ => None,
+        }
+    }
+
+    /// The same as the standard library says it.
+    #[must_use]
+    pub fn status(self) -> Option<ExitStatus> {
+        match self {
+            Self::Exited(code) => Some(ExitStatus::from_raw((code & 0xff) << 8)),
+            Self::Signaled(Signal(number)) => Some(ExitStatus::from_raw(number)),
+            Self::Unknown => None,
+        }
+    }
+
+    pub(crate) fn of_status(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::Exited(code),
+            (None, Some(number)) => Self::Signaled(Signal(number)),
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+impl From<exact::End> for End {
+    fn from(end: exact::End) -> Self {
+        match end {
+            exact::End::Exit(code) => Self::Exited(code),
+            exact::End::Signal(number) => Self::Signaled(Signal(number)),
+            exact::End::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// `exit status 1`, `signal TERM`.
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit status {code}"),
+            Self::Signaled(signal) => write!(f, "signal {signal}"),
+            Self::Unknown => f.write_str("unknown end"),
+        }
+    }
+}
+
+/// A signal: see signal(7).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(pub(crate) i32);
+
+macro_rules! signals {
+    ($($name:ident = $number:ident, $what:literal;)*) => {
+        impl Signal {
+            $(#[doc = $what] pub const $name: Self = Self(libc::$number);)*
+
+            const NAMES: &[(Self, &str)] = &[$((Self::$name, stringify!($name))),*];
+        }
+    };
+}
+
+signals! {
+    HUP = SIGHUP, "The terminal hung up; for daemons by custom: read the configuration again.";
+    INT = SIGINT, "Interrupt, as by Ctrl-C.";
+    QUIT = SIGQUIT, "Quit, as by Ctrl-\\, with a core dump.";
+    ABRT = SIGABRT, "abort(3).";
+    KILL = SIGKILL, "Ends a process for sure; it cannot be caught.";
+    USR1 = SIGUSR1, "For the program's own use.";
+    SEGV = SIGSEGV, "A bad access to memory.";
+    USR2 = SIGUSR2, "For the program's own use.";
+    PIPE = SIGPIPE, "A write that nobody reads.";
+    ALRM = SIGALRM, "A timer of alarm(2) has ended.";
+    TERM = SIGTERM, "Please end.";
+    CONT = SIGCONT, "Go on after a stop.";
+    STOP = SIGSTOP, "Stops a process until [`Signal::CONT`]; it cannot be caught.";
+    WINCH = SIGWINCH, "The window's size has changed; for some daemons: end gracefully.";
+}
+
+impl Signal {
+    /// The greatest number of a signal.
+    const MAX: i32 = 64;
+
+    /// The signal of this number; `None` if there is none.
+    #[must_use]
+    pub const fn new(number: i32) -> Option<Self> {
+        match number {
+            1..=Self::MAX => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// The signal's number.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+}
+
+/// The name without `SIG`, or the number of one that has no name here.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Self::NAMES.iter().find(|(signal, _)| signal == self) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signal({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_what_the_standard_library_would_say() {
+        for raw in [0, 1 << 8, 255 << 8, 9, 15] {
+            let status = ExitStatus::from_raw(raw);
+            assert_eq!(End::of_status(status).status(), Some(status));
+        }
+        // A core was dumped, which an end does not tell.
+        assert_eq!(End::of_status(ExitStatus::from_raw(0x86)), End::Signaled(Signal::ABRT));
+        assert_eq!(End::Unknown.status(), None);
+    }
+
+    #[test]
+    fn ends_and_signals_are_shown_by_name() {
+        assert_eq!(End::Exited(3).to_string(), "exit status 3");
+        assert_eq!(End::Signaled(Signal::KILL).to_string(), "signal KILL");
+        assert_eq!(Signal::new(40).unwrap().to_string(), "40");
+        assert_eq!((Signal::new(0), Signal::new(65)), (None, None));
+    }
+}

@@ -1,0 +1,210 @@
+//! A process to signal and to wait for.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use crate::calls;
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::Name;
+use crate::papa::Papa;
+use crate::process::{End, ProcessId, ProcessInfo, Signal, pidfd};
+use crate::sys;
+
+/// How long to wait before papad is asked again how a process has ended.
+pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+
+/// One process that papad hosts: this very one, and no other that gets its name or its pid later.
+///
+/// Signals go through a pidfd (`pidfd_open(2)`), fetched from papad when it is first needed; so
+/// does waiting. A clone stands for the same process.
+#[derive(Clone)]
+pub struct Process {
+    papa: Papa,
+    info: ProcessInfo,
+    pidfd: Arc<OnceLock<OwnedFd>>,
+}
+
+impl Process {
+    pub(crate) fn new(papa: Papa, info: ProcessInfo) -> Self {
+        Self { papa, info, pidfd: Arc::default() }
+    }
+
+    /// What papad told of it when this was made.
+    #[must_use]
+    pub fn info(&self) -> &ProcessInfo {
+        &self.info
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &Name {
+        &self.info.name
+    }
+
+    /// Which process of that name it is.
+    #[must_use]
+    pub fn id(&self) -> ProcessId {
+        self.info.id
+    }
+
+    /// What papad tells of it now; `None` if it is not on the list any more.
+    pub fn reload(&self) -> Result<Option<ProcessInfo>> {
+        let info = self.papa.call(calls::process(&self.info.name))?;
+        Ok(info.filter(|info| info.id == self.info.id))
+    }
+
+    /// A descriptor that becomes readable when the process has ended, to poll beside others.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ended`] if it has ended.
+    pub fn pidfd(&self) -> Result<BorrowedFd<'_>> {
+        if let Some(pidfd) = self.pidfd.get() {
+            return Ok(pidfd.as_fd());
+        }
+        let pidfd = self.open()?;
+        Ok(self.pidfd.get_or_init(|| pidfd).as_fd())
+    }
+
+    fn open(&self) -> Result<OwnedFd> {
+        let ended = || pidfd::ended(&self.info);
+        if !self.info.is_running() {
+            return Err(ended());
+        }
+        if self.papa.endpoint().is_unix() {
+            return self.papa.call(calls::fetch_pidfd(&self.info))?.ok_or_else(ended);
+        }
+        let guessed = pidfd::guess(&self.info)?.ok_or_else(ended)?;
+        let keeper = self.papa.call(calls::parent_of_running(&self.info))?.ok_or_else(ended)?;
+        guessed.confirm(keeper)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Ended`] if it has ended. Without a Unix socket [`ErrorKind::NeedsUnix`], where
+    /// papad runs in another pid namespace.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pidfd = self.pidfd()?;
+        send(&self.info, pidfd, signal)
+    }
+
+    /// Sends it [`Signal::KILL`]. When this returns it may still be ending: [`Process::wait`].
+    ///
+    /// # Errors
+    /// As [`Process::signal`].
+    pub fn kill(&self) -> Result<()> {
+        self.signal(Signal::KILL)
+    }
+
+    /// Waits until it has ended, however long that takes.
+    ///
+    /// [`End::Unknown`] if a watcher took it off papad's list first and the kernel (before Linux
+    /// 6.15) does not tell.
+    pub fn wait(&self) -> Result<End> {
+        loop {
+            if let Some(end) = self.wait_until(None)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Waits until it has ended, for so long; `None` if it then still runs.
+    pub fn wait_timeout(&self, time: Duration) -> Result<Option<End>> {
+        self.wait_until(Some(Instant::now() + time))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<Option<End>> {
+        match self.pidfd() {
+            Ok(pidfd) => {
+                let has_ended = sys::wait_readable(pidfd, deadline)
+                    .map_err(|error| Error::io("the process cannot be waited for", error))?;
+                if !has_ended {
+                    return Ok(None);
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Ended => {}
+            Err(error) => return Err(error),
+        }
+        self.end().map(Some)
+    }
+
+    /// Asks it to end ([`Signal::TERM`]), and kills it if it still runs after the time of grace.
+    /// Returns how it ended.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Timeout`] if it has not ended within the deadline after it was killed.
+    pub fn stop(&self, grace: Duration) -> Result<End> {
+        for (signal, time) in [(Signal::TERM, grace), (Signal::KILL, self.papa.deadline())] {
+            match self.signal(signal) {
+                Err(error) if error.kind() == ErrorKind::Ended => return self.end(),
+                result => result?,
+            }
+            if let Some(end) = self.wait_timeout(time)? {
+                return Ok(end);
+            }
+        }
+        Err(Error::new(ErrorKind::Timeout, format!("the process {} does not end", self.name())))
+    }
+
+    /// How it ended, now that it has. papad may be told of it a moment later than everybody else.
+    fn end(&self) -> Result<End> {
+        let deadline = Instant::now() + self.papa.deadline();
+        loop {
+            if let Some(end) = kernels_word(self.pidfd.get()) {
+                return Ok(end);
+            }
+            let listed = self.reload()?;
+            if let Some(end) = papads_word(listed.as_ref(), self.pidfd.get()) {
+                return Ok(end);
+            }
+            if Instant::now() > deadline {
+                return Err(unrecorded(&self.info));
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Process").field(&self.info).finish()
+    }
+}
+
+pub(crate) fn send(info: &ProcessInfo, pidfd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
+    // Until papad's keeper has reaped it, a process that has ended takes signals still.
+    if sys::wait_readable(pidfd, Some(Instant::now())).unwrap_or(false) {
+        return Err(pidfd::ended(info));
+    }
+    sys::pidfd_send_signal(pidfd, signal.number()).map_err(|error| {
+        if error.raw_os_error() == Some(Errno::ESRCH as i32) {
+            return pidfd::ended(info);
+        }
+        Error::io(format!("the process {} cannot be signaled", info.name), error)
+    })
+}
+
+/// How a process has ended, if the kernel tells: once it is reaped, and to who had its pidfd.
+pub(crate) fn kernels_word(pidfd: Option<&OwnedFd>) -> Option<End> {
+    Some(End::of_status(sys::pidfd_exit_status(pidfd?.as_fd())?))
+}
+
+/// How a process has ended by papad's list; `None` if papad has not recorded it yet. One that is
+/// off the list was reaped before: if the kernel does not tell then, nobody does.
+pub(crate) fn papads_word(listed: Option<&ProcessInfo>, pidfd: Option<&OwnedFd>) -> Option<End> {
+    match listed {
+        Some(info) => info.end(),
+        None => Some(kernels_word(pidfd).unwrap_or(End::Unknown)),
+    }
+}
+
+/// The error of a process that has ended, for all one can see, and that papad takes for running.
+pub(crate) fn unrecorded(info: &ProcessInfo) -> Error {
+    let what = format!("papad has not recorded the end of the process {}", info.name);
+    Error::new(ErrorKind::Timeout, what)
+}

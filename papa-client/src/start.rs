@@ -1,0 +1,172 @@
+//! Starting papad where nobody answers.
+
+use std::env;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::Uid;
+
+use crate::endpoint::{Address, Endpoint};
+use crate::error::{Error, ErrorKind, Result};
+use crate::papa::Papa;
+use crate::sys;
+
+/// How long to wait before the lock is tried again.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// So many bytes of what papad says are enough for an error.
+const MAX_SAID: usize = 1024;
+
+/// Connects; where nobody answers, starts papad and connects to that.
+///
+/// Whoever has the lock starts; everybody else who found nobody waits for it, and then finds one
+/// who answers. The port, or the path, is what decides in the end: a papad that finds it taken
+/// does not start, and its client connects to whoever has it.
+pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
+    let deadline = Instant::now() + endpoint.deadline;
+    if let Some(papa) = connect(endpoint, deadline)? {
+        return Ok(papa);
+    }
+    let _lock = lock(endpoint, deadline)?;
+    if let Some(papa) = connect(endpoint, deadline)? {
+        return Ok(papa);
+    }
+    let started = start(endpoint, deadline);
+    match (connect(endpoint, deadline)?, started) {
+        (Some(papa), _) => Ok(papa),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(not_started("papad was started, and does not answer")),
+    }
+}
+
+/// `None` if nobody answers.
+fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Option<Papa>> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    match Papa::connect_within(endpoint, left) {
+        Ok(papa) => Ok(Some(papa)),
+        Err(error) if error.kind() == ErrorKind::NotRunning => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Held by who starts a papad at this endpoint. `None` if there is no place for a lock's file.
+///
+/// The file is left where it is: removing it would let a second one in.
+fn lock(endpoint: &Endpoint, deadline: Instant) -> Result<Option<Flock<File>>> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW);
+    let Ok(mut file) = options.open(lock_path(endpoint)) else {
+        return Ok(None);
+    };
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((returned, Errno::EWOULDBLOCK | Errno::EINTR)) => file = returned,
+            Err(_) => return Ok(None),
+        }
+        if Instant::now() > deadline {
+            let what = "somebody else has been starting papad for too long";
+            return Err(Error::new(ErrorKind::Timeout, what));
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Beside a Unix socket, so that all who use that agree on it; for a port in the user's runtime
+/// directory, or in `/tmp`.
+fn lock_path(endpoint: &Endpoint) -> PathBuf {
+    match &endpoint.address {
+        Address::Unix(path) => {
+            let mut path = path.clone().into_os_string();
+            path.push(".lock");
+            path.into()
+        }
+        Address::Tcp(address) => {
+            let runtime = env::var_os("XDG_RUNTIME_DIR").filter(|path| !path.is_empty());
+            let directory = runtime.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+            directory.join(format!("papad-{}-{}.lock", Uid::effective(), address.port()))
+        }
+    }
+}
+
+/// Runs `papad --daemonize` and waits until it says that papad answers.
+fn start(endpoint: &Endpoint, deadline: Instant) -> Result<()> {
+    let program = program(endpoint);
+    let mut command = Command::new(&program);
+    command.arg("--daemonize");
+    match &endpoint.address {
+        Address::Unix(path) => command.arg("-u").arg(path),
+        Address::Tcp(address) => command.arg("-p").arg(address.port().to_string()),
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let what = || format!("papad cannot be started ({})", program.display());
+    let mut child = command.spawn().map_err(|error| not_started(&what()).because(error))?;
+    if !wait(&mut child, deadline) {
+        // The daemon itself is another process by now.
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(|error| not_started(&what()).because(error))?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = child.stderr.take().map(|pipe| said(pipe, deadline)).unwrap_or_default();
+    Err(not_started(&format!("{}: {status}: {}", what(), said.trim())))
+}
+
+fn program(endpoint: &Endpoint) -> PathBuf {
+    let from_env = || env::var_os("PAPAD_BIN").filter(|path| !path.is_empty()).map(PathBuf::from);
+    endpoint.program.clone().or_else(from_env).unwrap_or_else(|| Path::new("papad").into())
+}
+
+/// Waits until the child has ended; false if it has not in time.
+fn wait(child: &mut Child, deadline: Instant) -> bool {
+    let pidfd = i32::try_from(child.id()).ok().and_then(|pid| sys::pidfd_open(pid).ok());
+    pidfd.is_some_and(|pidfd| sys::wait_readable(pidfd, Some(deadline)).unwrap_or(false))
+}
+
+/// What papad has written before it gave up. Its keeper may end a moment after who started that.
+fn said(mut pipe: impl Read + AsFd, deadline: Instant) -> String {
+    let mut said = Vec::new();
+    let mut buffer = [0; MAX_SAID];
+    while said.len() < MAX_SAID && sys::wait_readable(&pipe, Some(deadline)).unwrap_or(false) {
+        match pipe.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => said.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+fn not_started(what: &str) -> Error {
+    Error::new(ErrorKind::NotRunning, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn the_lock_of_a_unix_socket_lies_beside_it() {
+        let path = lock_path(&Endpoint::unix("/run/papad"));
+        assert_eq!(path.as_os_str().as_bytes(), b"/run/papad.lock");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_by_its_path() {
+        let endpoint = Endpoint::unix("/nonexistent/papad").program("/nonexistent/program");
+        let error = connect_or_start(&endpoint).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotRunning);
+        assert!(error.to_string().contains("/nonexistent/program"), "{error}");
+    }
+}

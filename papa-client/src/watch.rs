@@ -1,0 +1,20 @@
+//! Reading what processes write, and how they end.
+
+mod batch;
+mod buffer;
+mod builder;
+mod event;
+mod ledger;
+mod machine;
+mod reading;
+mod resume;
+mod watcher;
+
+pub use batch::{Batch, Events};
+pub use builder::{Mode, OnDisconnect, Start, WatchBuilder};
+pub use event::Event;
+#[cfg(feature = "tokio")]
+pub(crate) use machine::Machine;
+#[cfg(feature = "tokio")]
+pub(crate) use watcher::Shared;
+pub use watcher::Watcher;

@@ -1,0 +1,415 @@
+//! A watch, from one connection to the next.
+//!
+//! Like [`Wire`], it never blocks: it is polled, and says when it can go on no further.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use papa_protocol::exact::{From as WatchFrom, Mode, Request, Watch, WatchRequest};
+use papa_protocol::name::{Noun, Patterns};
+
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result};
+use crate::process::ProcessInfo;
+use crate::session::Reply;
+use crate::watch::batch::Contents;
+use crate::watch::builder::{OnDisconnect, Plan, Start};
+use crate::watch::reading::{Reading, Then};
+use crate::watch::resume::{Pending, resume};
+use crate::wire::Wire;
+
+/// Processes that are done and remembered, in case papad has not heard so. When there are more,
+/// papad is asked.
+const MAX_DONE: usize = 1024;
+
+/// A pattern that matches nothing, since no name begins with a space. To watch it, without
+/// following, changes nothing; that it is answered tells that all before it was heard.
+const NOTHING: &[u8] = b" *";
+
+/// One watch.
+pub(crate) struct Machine {
+    wire: Wire,
+    plan: Plan,
+    /// How long a connection may take to stand again.
+    patience: Duration,
+    phase: Phase,
+    /// When to give up coming back.
+    until: Option<Instant>,
+    reading: Reading,
+    /// Batches that were dropped and are to be given again, by number.
+    returned: BTreeMap<u64, Contents>,
+    /// An error to be told when everything before it was handed out.
+    to_tell: Option<Error>,
+    stop: Stop,
+    alarm: Alarm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Connecting,
+    /// papad was asked what it has.
+    Listing,
+    Watching,
+    Finished,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    Wanted,
+    Said,
+}
+
+/// What the wire's alarm is set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Alarm {
+    Off,
+    Now,
+    At(Instant),
+}
+
+impl From<Start> for WatchFrom {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::Oldest => Self::Oldest,
+            Start::Newest => Self::Newest,
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn new(endpoint: &Endpoint, plan: Plan, patience: Duration) -> Result<Self> {
+        let reading = Reading::new(plan.data);
+        Ok(Self {
+            wire: Wire::new(endpoint.clone())?,
+            plan,
+            patience,
+            phase: Phase::Connecting,
+            until: None,
+            reading,
+            returned: BTreeMap::new(),
+            to_tell: None,
+            stop: Stop::No,
+            alarm: Alarm::Off,
+        })
+    }
+
+    /// Goes on until papad has answered what the watch begins with.
+    pub(crate) fn poll_started(&mut self) -> Poll<Result<()>> {
+        let is_started = |machine: &Self| {
+            machine.is_settled()
+                || machine.phase == Phase::Finished
+                || machine.reading.buffer.is_full()
+        };
+        self.poll_until(is_started)
+    }
+
+    /// Goes on until there is something to [take](Self::take), or the watch is over.
+    pub(crate) fn poll(&mut self) -> Poll<Result<()>> {
+        self.poll_until(|machine| !machine.returned.is_empty() || !machine.reading.items.is_empty())
+    }
+
+    /// Goes on until the watch is over. What comes meanwhile is left to papad.
+    pub(crate) fn poll_stopped(&mut self) -> Poll<Result<()>> {
+        if self.stop == Stop::No {
+            self.stop = Stop::Wanted;
+        }
+        self.poll_until(|_| false)
+    }
+
+    fn poll_until(&mut self, is_enough: impl Fn(&Self) -> bool) -> Poll<Result<()>> {
+        let result = self.advance(is_enough);
+        self.set_alarm(result.is_pending());
+        result
+    }
+
+    /// Whether the watch is over, and all of it was taken.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.phase == Phase::Finished && self.reading.items.is_empty() && self.returned.is_empty()
+    }
+
+    /// What there is for the caller, with its number.
+    pub(crate) fn take(&mut self) -> Option<(u64, Contents)> {
+        if let Some(returned) = self.returned.pop_first() {
+            return Some(returned);
+        }
+        self.reading.take()
+    }
+
+    /// The caller has acknowledged a batch.
+    pub(crate) fn acknowledge(&mut self, number: u64) {
+        self.reading.ledger.acknowledge(number);
+        if self.phase == Phase::Watching {
+            // If the connection has ended, the next poll finds out.
+            let _ = self.say();
+        }
+    }
+
+    /// The caller has dropped a batch.
+    pub(crate) fn put_back(&mut self, number: u64, contents: Contents) {
+        self.returned.insert(number, contents);
+        self.set_alarm(false);
+    }
+
+    /// A batch's buffer is free.
+    pub(crate) fn give_back(&mut self, buffer: Vec<u8>) {
+        self.reading.buffer.give_back(buffer);
+    }
+
+    /// Ends it. What was acknowledged is still said if there is room.
+    pub(crate) fn close(&mut self) {
+        if self.phase == Phase::Watching {
+            let _ = self.say();
+        }
+        self.finish();
+        self.reading.items.clear();
+        self.returned.clear();
+    }
+
+    fn finish(&mut self) {
+        self.phase = Phase::Finished;
+        self.wire.hang_up();
+    }
+
+    /// Whether everything is as it should be for a watch.
+    fn is_settled(&self) -> bool {
+        let is_fence = |pending: &Pending| matches!(pending, Pending::Fence(_));
+        self.phase == Phase::Watching && self.reading.pending.iter().all(is_fence)
+    }
+
+    fn set_alarm(&mut self, is_waiting: bool) {
+        let is_over = self.phase == Phase::Finished;
+        let alarm = match self.until {
+            _ if is_over || self.to_tell.is_some() || !self.returned.is_empty() => Alarm::Now,
+            Some(until) if is_waiting && !self.is_settled() => Alarm::At(until),
+            _ => Alarm::Off,
+        };
+        if alarm != self.alarm {
+            self.alarm = alarm;
+            self.wire.set_alarm(match alarm {
+                Alarm::Off => None,
+                Alarm::Now => Some(Duration::ZERO),
+                Alarm::At(time) => Some(time.saturating_duration_since(Instant::now())),
+            });
+        }
+    }
+
+    fn advance(&mut self, is_enough: impl Fn(&Self) -> bool) -> Poll<Result<()>> {
+        loop {
+            if self.stop != Stop::No {
+                self.reading.items.clear();
+            }
+            if is_enough(self) {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(error) = self.to_tell.take() {
+                return Poll::Ready(Err(error));
+            }
+            let step = match self.phase {
+                Phase::Finished => return Poll::Ready(Ok(())),
+                Phase::Connecting => self.connect(),
+                Phase::Listing => self.list(),
+                Phase::Watching => self.receive(),
+            };
+            match step {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.leave();
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Pending => return self.wait(),
+            }
+        }
+    }
+
+    /// Nothing can be done now. That may last only so long where something is expected.
+    fn wait(&mut self) -> Poll<Result<()>> {
+        if self.is_settled() {
+            self.until = None;
+            return Poll::Pending;
+        }
+        let now = Instant::now();
+        if now < *self.until.get_or_insert(now + self.patience) {
+            return Poll::Pending;
+        }
+        self.until = None;
+        let late = || {
+            let what = format!("papad has not answered within {:?}", self.patience);
+            Error::new(ErrorKind::Timeout, what)
+        };
+        Poll::Ready(Err(self.wire.take_trouble().unwrap_or_else(late)))
+    }
+
+    /// Leaves a connection that is of no use any more.
+    fn leave(&mut self) {
+        self.wire.hang_up();
+        self.reading.leave();
+        if self.phase != Phase::Finished {
+            self.phase = Phase::Connecting;
+        }
+    }
+
+    /// The connection has ended, as it does when papad's server is killed.
+    fn lost(&mut self, error: Error) {
+        self.leave();
+        if self.stop != Stop::No {
+            self.to_tell = Some(error);
+            self.finish();
+        } else if self.reading.has_started && self.plan.on_disconnect == OnDisconnect::Report {
+            self.to_tell = Some(error);
+        }
+    }
+
+    fn connect(&mut self) -> Poll<Result<()>> {
+        match self.wire.poll_up() {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::NotRunning => {
+                self.wire.pause(error);
+                // The pause may be long enough to give up in.
+                return Poll::Pending;
+            }
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+        }
+        let papad = self.wire.hello().ok_or_else(Error::disconnected)?;
+        self.reading.begin(&papad.id);
+        let names = self.plan.patterns.iter().map(|it| it.as_bytes().to_vec()).collect();
+        let Reading { has_started, ledger, .. } = &self.reading;
+        if *has_started || ledger.len() > 0 || !self.plan.places.is_empty() {
+            let list = Request::List { noun: Noun::Process, names: Patterns::new(names) };
+            if let Some(session) = self.wire.session() {
+                session.ask(list.into())?;
+            }
+            self.phase = Phase::Listing;
+        } else {
+            let request = self.plan.request(names, self.plan.start.into());
+            self.watch(vec![(Pending::Rest, request)]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn list(&mut self) -> Poll<Result<()>> {
+        match self.wire.poll_answer() {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(Ok(reply))) => Poll::Ready(self.resume(&reply)),
+            Poll::Ready(Ok(Err(failure))) => Poll::Ready(Err(failure.into())),
+            Poll::Ready(Err(error)) if error.kind() == ErrorKind::Disconnected => {
+                self.lost(error);
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn resume(&mut self, reply: &Reply) -> Result<()> {
+        let papad = &self.wire.hello().ok_or_else(Error::disconnected)?.id;
+        let listed = reply.lines.iter().map(|line| ProcessInfo::parse(line, papad));
+        let listed: Vec<ProcessInfo> = listed.collect::<Result<_>>()?;
+        let Reading { has_started, ledger, .. } = &mut self.reading;
+        let resumption = resume(&mut self.plan, ledger, &listed, !*has_started);
+        for name in &resumption.gone {
+            self.reading.forget(name.as_bytes());
+        }
+        if resumption.requests.is_empty() {
+            self.finish();
+        } else {
+            self.watch(resumption.requests);
+        }
+        Ok(())
+    }
+
+    fn watch(&mut self, requests: Vec<(Pending, Watch)>) {
+        let mut lines = Vec::new();
+        for (pending, request) in requests {
+            WatchRequest::Watch(request).write(&mut lines);
+            self.reading.pending.push_back(pending);
+        }
+        if let Some(session) = self.wire.session() {
+            session.say(lines);
+        }
+        self.phase = Phase::Watching;
+    }
+
+    /// Sends what is to be sent. While anything is on its way out, or a request might be answered
+    /// by an error, acknowledgements are gathered: of an error between frames one could not tell
+    /// what it answers.
+    fn say(&mut self) -> Result<()> {
+        self.wire.flush()?;
+        let is_free = self.wire.session().is_some_and(|session| session.to_send().is_none());
+        if is_free && self.reading.pending.is_empty() {
+            let mut lines = self.reading.ledger.take_unsent();
+            match self.plan.mode {
+                Mode::Take => self.fence(&mut lines),
+                Mode::Peek => {
+                    lines.clear();
+                    if self.reading.ledger.len() > MAX_DONE {
+                        // Whoever takes their output has let them go long ago.
+                        let done = self.reading.ledger.done();
+                        self.reading.ledger.forget_done(&done);
+                    }
+                }
+            }
+            if self.stop == Stop::Wanted {
+                self.stop = Stop::Said;
+                WatchRequest::Stop.write(&mut lines);
+            }
+            if let Some(session) = self.wire.session().filter(|_| !lines.is_empty()) {
+                session.say(lines);
+                self.wire.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks whether papad has heard of all that is done, if that is much.
+    fn fence(&mut self, lines: &mut Vec<u8>) {
+        if self.reading.ledger.len() <= MAX_DONE || !self.plan.has_wildcard() {
+            return;
+        }
+        let done = self.reading.ledger.done();
+        if done.len() > MAX_DONE {
+            let mut request = self.plan.request(vec![NOTHING.to_vec()], WatchFrom::Oldest);
+            request.follow = false;
+            WatchRequest::Watch(request).write(lines);
+            self.reading.pending.push_back(Pending::Fence(done));
+        }
+    }
+
+    fn receive(&mut self) -> Poll<Result<()>> {
+        if let Err(error) = self.say() {
+            self.lost(error);
+            return Poll::Ready(Ok(()));
+        }
+        if self.reading.items.is_empty() {
+            self.reading.buffer.drop_read();
+        }
+        if self.reading.buffer.is_full() {
+            return Poll::Ready(Err(Error::protocol("papad's line is too long")));
+        }
+        match self.wire.receive(self.reading.buffer.room()) {
+            Ok(0) => self.lost(Error::disconnected()),
+            Ok(count) => {
+                self.reading.buffer.add(count);
+                self.until = None;
+                match self.reading.read() {
+                    Ok(Then::Receive) => {}
+                    Ok(Then::Finish) => self.finish(),
+                    Ok(Then::StartOver) => self.leave(),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(error) => self.lost(Error::disconnected().because(error)),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsFd for Machine {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}

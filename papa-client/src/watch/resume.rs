@@ -1,0 +1,196 @@
+//! What is asked on a connection to go on with a watch.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use papa_protocol::exact::{From as WatchFrom, Mode, Watch};
+
+use crate::name::Name;
+use crate::process::ProcessInfo;
+use crate::watch::builder::Plan;
+use crate::watch::event::Who;
+use crate::watch::ledger::Ledger;
+
+/// A request that a watching session is to answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Pending {
+    /// To watch a process that was watched before, from where it was left.
+    Known(Name),
+    /// To watch whatever else there is.
+    Rest,
+    /// To tell that papad has heard all before it. These were done by then.
+    Fence(Vec<Arc<Who>>),
+}
+
+/// How to go on.
+#[derive(Debug, Default)]
+pub(crate) struct Resumption {
+    /// Processes that are there no more.
+    pub(crate) gone: Vec<Name>,
+    /// What to ask, in this order. Nothing if nothing is left.
+    pub(crate) requests: Vec<(Pending, Watch)>,
+}
+
+/// How to go on with what the ledger knows, given what papad has now. Processes that the plan has a
+/// place for are put into the ledger.
+///
+/// Every process that is known is watched from where it was left, and each only if it is the same
+/// still: a position says nothing about another process of that name. Then the patterns are
+/// watched, which adds those that came meanwhile.
+pub(crate) fn resume(
+    plan: &mut Plan,
+    ledger: &mut Ledger,
+    listed: &[ProcessInfo],
+    is_first: bool,
+) -> Resumption {
+    let listed: BTreeMap<&Name, &ProcessInfo> =
+        listed.iter().filter(|info| !info.removed).map(|info| (&info.name, info)).collect();
+    for (name, (id, position)) in std::mem::take(&mut plan.places) {
+        if listed.get(&name).is_some_and(|info| info.id == id) {
+            ledger.begin(Arc::new(Who { name, id }), position);
+        }
+    }
+    let mut resumption = Resumption::default();
+    for track in ledger.tracks() {
+        let name = &track.who.name;
+        if listed.get(name).is_none_or(|info| info.id != track.who.id) {
+            resumption.gone.push(name.clone());
+            continue;
+        }
+        let from = match (plan.data, plan.mode) {
+            (false, _) => WatchFrom::Oldest,
+            // What was received and not acknowledged is not to be taken off papad's hands yet.
+            (true, Mode::Take) => WatchFrom::Position(track.taken),
+            (true, Mode::Peek) => WatchFrom::Position(track.received),
+        };
+        let request = plan.request(vec![name.to_vec()], from);
+        resumption.requests.push((Pending::Known(name.clone()), request));
+    }
+    let is_known = |name: &Name| resumption.requests.iter().any(|(it, _)| is_about(it, name));
+    let names = plan.patterns.iter().filter(|pattern| {
+        let is_new =
+            || listed.keys().any(|name| pattern.matches(name.as_bytes()) && !is_known(name));
+        // The first time, one that is not there is an error of papad's to tell.
+        pattern.is_wildcard() || is_new() || (is_first && !listed_name(&listed, pattern.as_bytes()))
+    });
+    let names: Vec<Vec<u8>> = names.map(|pattern| pattern.as_bytes().to_vec()).collect();
+    if !names.is_empty() {
+        // What has come meanwhile is wanted from its first byte, wherever the watch began.
+        let from = if is_first { plan.start.into() } else { WatchFrom::Oldest };
+        resumption.requests.push((Pending::Rest, plan.request(names, from)));
+    }
+    resumption
+}
+
+fn is_about(pending: &Pending, name: &Name) -> bool {
+    matches!(pending, Pending::Known(known) if known == name)
+}
+
+fn listed_name(listed: &BTreeMap<&Name, &ProcessInfo>, name: &[u8]) -> bool {
+    listed.contains_key(&Name::told(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessId;
+    use crate::watch::WatchBuilder;
+    use crate::watch::ledger::{Mark, Track};
+
+    const PAPAD: &str = "0123456789abcdef";
+
+    fn id(number: u64) -> ProcessId {
+        ProcessId::new(PAPAD, number).unwrap()
+    }
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn listed(name: &str, number: u64) -> ProcessInfo {
+        let line = format!(
+            "name={name} id={number} state=running pid=1 started=0 bufsize=1 overflow=drop \
+             first=0 next=0 lost=0 watchers=0 -- x"
+        );
+        ProcessInfo::parse(line.as_bytes(), PAPAD).unwrap()
+    }
+
+    fn plan(patterns: &[&str]) -> Plan {
+        WatchBuilder::new((), patterns).into_parts().unwrap().1
+    }
+
+    /// A process that was received up to 30 and acknowledged up to 20.
+    fn known<'a>(ledger: &'a mut Ledger, text: &str, number: u64) -> &'a mut Track {
+        let who = Arc::new(Who { name: name(text), id: id(number) });
+        let track = ledger.begin(Arc::clone(&who), 0);
+        track.is_announced = true;
+        track.received = 30;
+        let number = ledger.hand_out(vec![Mark { who, position: 20, has_ended: false }]);
+        ledger.acknowledge(number);
+        ledger.get_mut(text.as_bytes()).unwrap()
+    }
+
+    /// The names and the beginnings of all requests.
+    fn asked(resumption: &Resumption) -> Vec<(String, WatchFrom)> {
+        let requests = resumption.requests.iter();
+        requests
+            .map(|(_, watch)| (String::from_utf8(watch.names.join(&b' ')).unwrap(), watch.from))
+            .collect()
+    }
+
+    #[test]
+    fn known_processes_go_on_where_they_were_left_and_new_ones_begin() {
+        let mut ledger = Ledger::default();
+        known(&mut ledger, "web.1", 1);
+        let listed = [listed("web.1", 1), listed("web.2", 2)];
+        let resumption = resume(&mut plan(&["web.*"]), &mut ledger, &listed, false);
+        assert_eq!(
+            asked(&resumption),
+            [
+                ("web.1".to_owned(), WatchFrom::Position(20)),
+                ("web.*".to_owned(), WatchFrom::Oldest)
+            ]
+        );
+        assert!(resumption.gone.is_empty());
+    }
+
+    #[test]
+    fn who_only_looks_goes_on_where_it_has_read_to() {
+        let mut ledger = Ledger::default();
+        known(&mut ledger, "web", 1);
+        let mut plan = plan(&["web"]);
+        plan.mode = Mode::Peek;
+        let resumption = resume(&mut plan, &mut ledger, &[listed("web", 1)], false);
+        assert_eq!(asked(&resumption), [("web".to_owned(), WatchFrom::Position(30))]);
+    }
+
+    #[test]
+    fn another_process_of_the_same_name_is_read_from_its_beginning() {
+        let mut ledger = Ledger::default();
+        known(&mut ledger, "web", 1);
+        let resumption = resume(&mut plan(&["web"]), &mut ledger, &[listed("web", 2)], false);
+        assert_eq!(resumption.gone, [name("web")]);
+        assert_eq!(asked(&resumption), [("web".to_owned(), WatchFrom::Oldest)]);
+    }
+
+    #[test]
+    fn when_nothing_is_left_nothing_is_asked() {
+        let mut ledger = Ledger::default();
+        known(&mut ledger, "web", 1);
+        let resumption = resume(&mut plan(&["web"]), &mut ledger, &[], false);
+        assert_eq!(resumption.gone, [name("web")]);
+        assert!(resumption.requests.is_empty());
+    }
+
+    #[test]
+    fn a_place_counts_for_the_very_process_alone_and_absent_names_are_asked_for_at_first() {
+        let mut plan = plan(&["a", "b", "c"]);
+        plan.places = [(name("a"), (id(1), 7)), (name("b"), (id(9), 7))].into();
+        let listed = [listed("a", 1), listed("b", 2)];
+        let resumption = resume(&mut plan, &mut Ledger::default(), &listed, true);
+        assert_eq!(
+            asked(&resumption),
+            [("a".to_owned(), WatchFrom::Position(7)), ("b c".to_owned(), WatchFrom::Oldest)]
+        );
+    }
+}

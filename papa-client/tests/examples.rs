@@ -1,0 +1,146 @@
+//! The examples do what they say: each is run as a program, and killed where it says it may be.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod doc {
+    include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs"));
+}
+
+use std::env;
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Once;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use doc::Papad;
+use papa_client::{Endpoint, Overflow, Papa};
+
+/// The longest wait for anything that must come.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A papad, and what it is to run.
+struct Stage {
+    papa: Papa,
+    papad: Papad,
+}
+
+impl Stage {
+    fn set() -> Self {
+        let papad = Papad::launch();
+        Self { papa: Papa::connect(&Endpoint::unix(papad.path())).unwrap(), papad }
+    }
+
+    /// An example, to be run with this papad. cargo builds the examples beside its tests.
+    fn example(&self, name: &str) -> Command {
+        static BUILT: Once = Once::new();
+        BUILT.call_once(|| {
+            let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let build = ["build", "--quiet", "-p", "papa-client", "--examples"];
+            assert!(Command::new(cargo).args(build).status().unwrap().success());
+        });
+        let test = env::current_exe().unwrap();
+        let examples = test.ancestors().nth(2).unwrap().join("examples");
+        let mut command = Command::new(examples.join(name));
+        command.env("PAPA_ENDPOINT", self.papad.path());
+        command
+    }
+}
+
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+#[track_caller]
+fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !seen() {
+        assert!(Instant::now() < until, "not in time: {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn tail_shows_what_is_there_and_takes_nothing() {
+    let stage = Stage::set();
+    let papa = &stage.papa;
+    let web = papa.process("web", "echo one; echo two >&2; exit 3").shell().make().unwrap();
+    web.wait().unwrap();
+    for _ in 0..2 {
+        let shown = run(stage.example("tail").arg("web"));
+        assert_eq!(String::from_utf8_lossy(&shown.stdout), "one\n");
+        assert_eq!(String::from_utf8_lossy(&shown.stderr), "two\nweb: exit status 3\n");
+        assert!(shown.status.success());
+    }
+    let none = run(stage.example("tail").args(["-n", "none"]));
+    assert!(String::from_utf8_lossy(&none.stderr).contains("none") && !none.status.success());
+}
+
+#[test]
+fn the_log_has_each_byte_once_though_its_writer_is_killed() {
+    const LINES: u64 = 300_000;
+    let stage = Stage::set();
+    let (papa, papad) = (&stage.papa, &stage.papad);
+    let last = (1_000_000_000 + LINES - 1).to_string();
+    let flood = papa.process("web", "/usr/bin/env").args(["seq", "1000000000", &last]);
+    let log = papad.directory().join("log");
+    let length = || fs::metadata(&log).map_or(0, |log| log.len());
+    let mut writers = 0;
+    flood.overflow(Overflow::Block).bufsize(128 << 10).make().unwrap();
+    while !papa.processes("web").unwrap().is_empty() {
+        let mut writer = spawn(stage.example("exactly_once_log").arg(papad.directory()).arg("web"));
+        let before = length();
+        eventually("the log grows, or is complete", || {
+            length() > before + 200_000 || writer.try_wait().unwrap().is_some()
+        });
+        end(&mut writer);
+        writers += 1;
+    }
+    assert!(writers > 3, "{writers}");
+    let log = fs::read_to_string(log).unwrap();
+    let lines: Vec<String> = (0..LINES).map(|at| (1_000_000_000 + at).to_string()).collect();
+    assert!(log.lines().eq(&lines), "{} lines, not {LINES}", log.lines().count());
+}
+
+#[test]
+fn the_manager_starts_again_what_ends_and_finds_what_runs() {
+    let stage = Stage::set();
+    let (papa, papad) = (&stage.papa, &stage.papad);
+    let file = papad.directory().join("services");
+    fs::write(&file, "stays echo up; exec sleep 1000\nends exit 3\n").unwrap();
+    let mut manager = spawn(stage.example("mini_manager").arg(&file));
+    let running = |name: &str| {
+        let found = papa.process_named(name).unwrap();
+        found.filter(|process| process.info().is_running()).map(|process| process.id())
+    };
+    eventually("it has started all", || running("mini.stays").is_some());
+    let stays = running("mini.stays");
+    let mut seen = std::collections::BTreeSet::new();
+    eventually("it has started again what ends", || {
+        seen.extend(papa.process_named("mini.ends").unwrap().map(|process| process.id()));
+        seen.len() > 3
+    });
+    let second = run(stage.example("mini_manager").arg(&file));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another one is at work"));
+
+    end(&mut manager);
+    assert_eq!(running("mini.stays"), stays);
+    fs::write(&file, "stays echo up; exec sleep 1000\n").unwrap();
+    // The lock of a manager that was killed is free a moment later.
+    eventually("the lock is free", || papa.get("mini-manager").unwrap().is_none());
+    let mut manager = spawn(stage.example("mini_manager").arg(&file));
+    eventually("it has ended what the file names no more", || {
+        papa.processes("mini.*").unwrap().len() == 1
+    });
+    assert_eq!(running("mini.stays"), stays);
+    end(&mut manager);
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
+}
+
+/// Kills a program, if it has not ended.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    child.wait().unwrap();
+}

@@ -1,0 +1,48 @@
+//! papa-client and papad as different users.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::time::Duration;
+
+use papa_client::{Endpoint, ErrorKind, Papa};
+use papad_tests::{NOBODY, Papad, ScratchDir, as_user, is_root};
+
+fn kind<T: std::fmt::Debug>(result: papa_client::Result<T>) -> ErrorKind {
+    result.unwrap_err().kind()
+}
+
+// One test, for the copy of papad that another user runs must not be open for writing in a process
+// that some other test is just starting.
+#[test]
+fn both_sides_choose_with_whom_they_speak() {
+    if !is_root("to be two users") {
+        return;
+    }
+    a_server_of_another_user_is_not_spoken_with();
+    who_is_not_let_in_gives_up();
+}
+
+fn a_server_of_another_user_is_not_spoken_with() {
+    let scratch = ScratchDir::new();
+    let directory = scratch.join("of-nobody");
+    fs::create_dir(&directory).unwrap();
+    chown(&directory, Some(NOBODY), Some(NOBODY)).unwrap();
+    let path = format!("{directory}/papad");
+    let papad = Papad::builder().unix_path(&path).arg("--allow-uid=0");
+    let papad = papad.as_user(NOBODY, scratch.join("copy")).start();
+    for endpoint in [Endpoint::unix(&path), Endpoint::tcp(papad.port())] {
+        assert_eq!(kind(Papa::connect(&endpoint)), ErrorKind::NotYours, "{endpoint}");
+        Papa::connect(&endpoint.owned_by(NOBODY)).unwrap().status().unwrap();
+    }
+}
+
+fn who_is_not_let_in_gives_up() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    let unix = Endpoint::unix(papad.unix_path());
+    assert_eq!(as_user(NOBODY, || kind(Papa::connect(&unix))), ErrorKind::NotYours);
+    // papad hangs up without a word, as a server does that is killed at that moment.
+    let tcp = Endpoint::tcp(papad.port()).deadline(Duration::from_millis(50));
+    assert_eq!(as_user(NOBODY, || kind(Papa::connect(&tcp))), ErrorKind::Timeout);
+}
