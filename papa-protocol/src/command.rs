@@ -44,6 +44,11 @@ pub enum Command {
     },
     /// `quit`
     Quit,
+    /// `upgrade [PATH]`
+    Upgrade {
+        /// The program that is to take over; that which papad was started from if `None`.
+        path: Option<Vec<u8>>,
+    },
     /// `exit-if-idle`
     ExitIfIdle,
     /// `help [WORD...]`, already answered.
@@ -73,7 +78,7 @@ pub struct MakeProcess {
 /// Reads the words of a line. A line without words is an unknown command; a session answers it
 /// before it comes here.
 ///
-/// Command words may be in any case and abbreviated to any prefix, except `exit-if-idle`. Words
+/// Command words may be in any case and abbreviated to any prefix, except `upgrade` and `exit-if-idle`. Words
 /// beyond what a command needs are ignored, as in papa, except after the options of a socket.
 pub fn parse(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     let mut words = words.into_iter();
@@ -90,6 +95,7 @@ pub fn parse(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
             None => Err(CommandError::new("Value requires a name")),
         },
         Topic::Quit => Ok(Command::Quit),
+        Topic::Upgrade => Ok(Command::Upgrade { path: words.next() }),
         Topic::ExitIfIdle => Ok(Command::ExitIfIdle),
         Topic::Help => Ok(Command::Help(HelpText::about(words))),
     }

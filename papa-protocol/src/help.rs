@@ -47,6 +47,7 @@ const fn text(topic: Topic) -> &'static str {
         Topic::Remove(Noun::Socket) => texts::REMOVE_SOCKETS,
         Topic::Remove(Noun::Value) => texts::REMOVE_VALUES,
         Topic::Set => texts::SET,
+        Topic::Upgrade => texts::UPGRADE,
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
         HelpText::about(crate::words::split(line.as_bytes()).into_iter()).0.into_owned()
     }
 
-    const QUESTIONS: [&str; 20] = [
+    const QUESTIONS: [&str; 21] = [
         "",
         "exit-if-idle",
         "get",
@@ -79,6 +80,7 @@ mod tests {
         "watch",
         "watch processes",
         "nonsense",
+        "upgrade",
     ];
 
     #[test]

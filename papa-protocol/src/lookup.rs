@@ -17,7 +17,15 @@ pub(crate) enum Topic {
     Quit,
     Remove(Noun),
     Set,
+    Upgrade,
     WatchProcesses,
+}
+
+impl Topic {
+    /// Whether it cannot be abbreviated: a slip of the finger must not end or change the daemon.
+    const fn is_written_out(self) -> bool {
+        matches!(self, Self::ExitIfIdle | Self::Upgrade)
+    }
 }
 
 /// A command word that another one must follow.
@@ -41,6 +49,7 @@ const COMMANDS: Table = &[
     ("quit", Topic::Quit),
     ("remove", Topic::Group(Group::Remove)),
     ("set", Topic::Set),
+    ("upgrade", Topic::Upgrade),
     ("watch", Topic::Group(Group::Watch)),
 ];
 
@@ -90,8 +99,7 @@ pub(crate) fn look_up(words: &mut impl Iterator<Item = Vec<u8>>) -> Result<Topic
     let Some((name, topic)) = first_with_prefix(COMMANDS, &word) else {
         return Err(CommandError::new(format!("Unknown command \"{}\"", shown(&word))));
     };
-    // A slip of the finger must not end the daemon.
-    if topic == Topic::ExitIfIdle && word != name.as_bytes() {
+    if topic.is_written_out() && word != name.as_bytes() {
         return Err(CommandError::new(format!("You cannot abbreviate \"{name}\"")));
     }
     let Topic::Group(group) = topic else {
@@ -139,9 +147,8 @@ mod tests {
         for &(name, topic) in COMMANDS {
             for end in 1..=name.len() {
                 let found = look_up_line(&name[..end]);
-                if topic == Topic::ExitIfIdle && end < name.len() {
-                    let refusal = r#"You cannot abbreviate "exit-if-idle""#.to_string();
-                    assert_eq!(found, Err(refusal));
+                if topic.is_written_out() && end < name.len() {
+                    assert_eq!(found, Err(format!("You cannot abbreviate \"{name}\"")));
                 } else {
                     assert_eq!(found, Ok(topic));
                 }

@@ -109,6 +109,12 @@ impl Patterns {
         Self { words }
     }
 
+    /// The words that these were made from; none if everything is meant.
+    #[must_use]
+    pub fn words(&self) -> &[Vec<u8>] {
+        &self.words
+    }
+
     /// Whether everything is meant, whatever its name.
     #[must_use]
     pub fn is_all(&self) -> bool {

@@ -10,6 +10,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use nix::fcntl::{OFlag, open};
@@ -25,7 +26,7 @@ const KEEPER: &str = "papad: keeper";
 const SERVER: &str = "papad: server";
 
 /// The program itself, even if its file was replaced since.
-const SELF: &str = "/proc/self/exe";
+pub(crate) const SELF: &str = "/proc/self/exe";
 
 /// Does the part that argv\[0\] names: keeper, server, or, under any other name, what was asked for.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -54,17 +55,45 @@ pub(crate) fn fail(why: &str) -> ExitCode {
 }
 
 /// Starts a server whose standard input is its end of the link.
-pub(crate) fn start_server(options: &Options, link: OwnedFd) -> io::Result<Child> {
+pub(crate) fn start_server(program: &Path, options: &Options, link: OwnedFd) -> io::Result<Child> {
     let keeper = env::args_os().next().unwrap_or_default();
     let starter = keeper.as_bytes().strip_prefix(KEEPER.as_bytes()).unwrap_or_default();
     let title = [SERVER.as_bytes(), starter].concat();
-    let mut server = Command::new(SELF);
+    let mut server = Command::new(program);
     server.arg0(OsString::from_vec(title)).args(env::args_os().skip(1));
     server.stdin(Stdio::from(link)).stdout(Stdio::null());
     if options.daemonize && !is_file(io::stderr()) {
         server.stderr(Stdio::null());
     }
     server.spawn()
+}
+
+/// Starts a keeper whose standard input is what another has left.
+pub(crate) fn start_keeper(options: &Options, left: OwnedFd) -> io::Result<Child> {
+    let server = env::args_os().next().unwrap_or_default();
+    let starter = server.as_bytes().strip_prefix(SERVER.as_bytes()).unwrap_or_default();
+    let mut keeper = Command::new(SELF);
+    keeper.arg0(OsString::from_vec([KEEPER.as_bytes(), starter].concat()));
+    keeper.args(env::args_os().skip(1)).stdin(Stdio::from(left)).stdout(Stdio::null());
+    if options.daemonize && !is_file(io::stderr()) {
+        keeper.stderr(Stdio::null());
+    }
+    // It is not to be hit by what the terminal sends to whoever started the old one.
+    keeper.process_group(0).spawn()
+}
+
+/// What the keeper before has left, if there was one: it is the standard input then.
+pub(crate) fn take_estate() -> Option<OwnedFd> {
+    let stdin = fs::read_link("/proc/self/fd/0").ok()?;
+    let is_estate = stdin.as_os_str().as_bytes().starts_with(b"/memfd:papad-estate");
+    if is_estate { take_stdin().ok() } else { None }
+}
+
+/// Where the program was started from. What is there now may be another.
+pub(crate) fn installed() -> io::Result<PathBuf> {
+    let path = fs::read_link(SELF)?.into_os_string().into_vec();
+    let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
+    Ok(PathBuf::from(OsString::from_vec(path.to_vec())))
 }
 
 /// What this part was handed as its standard input, which becomes /dev/null.

@@ -8,9 +8,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
+use nix::sys::time::TimeVal;
 use nix::unistd::{Pid, pipe2};
 
 use crate::sys;
@@ -33,6 +35,20 @@ pub(crate) enum Held {
     Out(u64),
     /// The reading end of a process's standard error.
     Err(u64),
+    /// What a server that has parted tells the next of its sessions.
+    Handover,
+    /// Something that goes with it: a connection, or a descriptor on its way over one.
+    Passed(u64),
+    /// The writing end of a pipe. Who writes to it has taken over from the server at the other
+    /// end; when nobody has it any more, nobody will.
+    Baton,
+}
+
+impl Held {
+    /// Whether it belongs to the change from one server to the next.
+    pub(crate) fn is_passing(self) -> bool {
+        matches!(self, Held::Handover | Held::Passed(_) | Held::Baton)
+    }
 }
 
 impl fmt::Display for Held {
@@ -44,6 +60,9 @@ impl fmt::Display for Held {
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
             Held::Err(n) => write!(f, "err.{n}"),
+            Held::Handover => f.write_str("handover"),
+            Held::Passed(n) => write!(f, "passed.{n}"),
+            Held::Baton => f.write_str("baton"),
         }
     }
 }
@@ -52,8 +71,11 @@ impl FromStr for Held {
     type Err = io::Error;
 
     fn from_str(text: &str) -> io::Result<Held> {
-        if text == "journal" {
-            return Ok(Held::Journal);
+        match text {
+            "journal" => return Ok(Held::Journal),
+            "handover" => return Ok(Held::Handover),
+            "baton" => return Ok(Held::Baton),
+            _ => {}
         }
         let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
         let number = number.parse().map_err(|_| bad_message())?;
@@ -63,6 +85,7 @@ impl FromStr for Held {
             "ring" => Ok(Held::Ring(number)),
             "out" => Ok(Held::Out(number)),
             "err" => Ok(Held::Err(number)),
+            "passed" => Ok(Held::Passed(number)),
             _ => Err(bad_message()),
         }
     }
@@ -77,8 +100,27 @@ pub(crate) enum ToKeeper {
     Drop(Vec<Held>, Option<OwnedFd>),
     /// The end of this process is in the journal: it may be reaped.
     Recorded(Pid),
-    /// Everything is recovered and sessions are served.
-    Ready,
+    /// It runs, and hears.
+    Here,
+    /// It has read all that is held, and can take over.
+    Able,
+    /// It cannot take over, and why.
+    Unable(String),
+    /// It has taken over from the server that has parted.
+    Took,
+    /// It goes on with all sessions, and nobody else does any more.
+    DropPassed,
+    /// Everything is recovered and sessions are served. So many records could not be read.
+    Ready { skipped: u64 },
+    /// A client asks for an upgrade, by this number, to this program, or to the one that is where
+    /// papad was started from.
+    Upgrade(u64, Option<OwnedFd>),
+    /// Its sessions have stopped, and all there is to know of them is held.
+    Parted,
+    /// As [`ToKeeper::Parted`], said by a server that has started the keeper itself.
+    Succeed,
+    /// It cannot part, and why.
+    Stays(String),
     /// papad is to end for good.
     Leave,
 }
@@ -88,8 +130,14 @@ pub(crate) enum ToKeeper {
 pub(crate) enum ToServer {
     /// Some of what is held.
     Held(Vec<(Held, OwnedFd)>),
+    /// Find out whether you can take over. The server that runs could not read so many records.
+    Rehearse { skipped: u64 },
     /// All that is held has been handed over.
     Start(Start),
+    /// Stop, and hand everything to the next server.
+    Part,
+    /// The upgrade of this number cannot be, and why.
+    UpgradeFailed(u64, String),
     /// A child of the keeper has ended with this code (minus the signal number).
     Exited(Pid, i32),
     /// End in order: papad is being stopped.
@@ -105,6 +153,31 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// If a new version was to take over and did not, why.
+    pub(crate) put_back: Option<String>,
+}
+
+impl Start {
+    pub(crate) fn from_text(text: &str) -> io::Result<Start> {
+        Start::from_words(&mut text.split_ascii_whitespace())
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        let Start { starts, last_end, descriptor_limit: (soft, hard), put_back } = self;
+        let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
+        let put_back = put_back.as_deref().map(on_one_line).unwrap_or_default();
+        format!("{starts} {last_end} {soft} {hard} {put_back}")
+    }
+
+    /// Words that are missing are those of a version that did not know them.
+    fn from_words(words: &mut SplitAsciiWhitespace) -> io::Result<Start> {
+        Ok(Start {
+            starts: number(words)?,
+            last_end: words.next().and_then(|word| word.parse().ok()),
+            descriptor_limit: (number(words)?, number(words)?),
+            put_back: Some(rest(words)).filter(|why| !why.is_empty()),
+        })
+    }
 }
 
 /// One end of the link.
@@ -126,9 +199,20 @@ impl Link {
         Link(fd)
     }
 
-    /// Tells the keeper. Fails only when the keeper is gone.
+    /// How long to wait at most when the other side hears nothing; `None` is for ever.
+    pub(crate) fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
+        let time = TimeVal::new(patience.unwrap_or_default().as_secs() as i64, 0);
+        Ok(setsockopt(&self.0, sockopt::SendTimeout, &time)?)
+    }
+
+    /// Puts another descriptor in place of this one, for all who use it.
+    pub(crate) fn replace(&self, with: &OwnedFd) -> io::Result<()> {
+        sys::replace(self.0.as_fd(), with.as_fd())
+    }
+
+    /// Tells the keeper. One that is gone need not know: the next is told everything.
     pub(crate) fn tell_keeper(&self, message: &ToKeeper) -> io::Result<()> {
-        match message {
+        let told = match message {
             ToKeeper::Hold(fds) => self.send_named("hold", &borrowed(fds)),
             ToKeeper::Drop(names, done) => {
                 let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
@@ -138,14 +222,27 @@ impl Link {
                 })
             }
             ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
-            ToKeeper::Ready => self.send_text("ready"),
+            ToKeeper::Here => self.send_text("here"),
+            ToKeeper::Able => self.send_text("able"),
+            ToKeeper::Unable(why) => self.send_text(&format!("unable {}", on_one_line(why))),
+            ToKeeper::Took => self.send_text("took"),
+            ToKeeper::DropPassed => self.send_text("drop-passed"),
+            ToKeeper::Ready { skipped } => self.send_text(&format!("ready {skipped}")),
+            ToKeeper::Upgrade(number, program) => {
+                let program: Vec<BorrowedFd> = program.iter().map(AsFd::as_fd).collect();
+                sys::send(self.0.as_fd(), format!("upgrade {number}").as_bytes(), &program)
+            }
+            ToKeeper::Parted => self.send_text("parted"),
+            ToKeeper::Succeed => self.send_text("succeed"),
+            ToKeeper::Stays(why) => self.send_text(&format!("stays {}", on_one_line(why))),
             ToKeeper::Leave => self.send_text("leave"),
-        }
+        };
+        forgive_absence(told)
     }
 
     /// Has the keeper hold descriptors that the server goes on using.
     pub(crate) fn hold(&self, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
-        self.send_named("hold", fds)
+        forgive_absence(self.send_named("hold", fds))
     }
 
     /// Has the keeper drop what is needed no longer.
@@ -166,10 +263,11 @@ impl Link {
     pub(crate) fn tell_server(&self, message: &ToServer) -> io::Result<()> {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
-            ToServer::Start(start) => {
-                let Start { starts, last_end, descriptor_limit: (soft, hard) } = start;
-                let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-                self.send_text(&format!("start {starts} {last_end} {soft} {hard}"))
+            ToServer::Start(start) => self.send_text(&format!("start {}", start.to_text())),
+            ToServer::Rehearse { skipped } => self.send_text(&format!("rehearse {skipped}")),
+            ToServer::Part => self.send_text("part"),
+            ToServer::UpgradeFailed(number, why) => {
+                self.send_text(&format!("upgrade-failed {number} {}", on_one_line(why)))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -198,7 +296,16 @@ impl Link {
                 ToKeeper::Drop(names, fds.into_iter().next())
             }
             Some("recorded") => ToKeeper::Recorded(Pid::from_raw(number(&mut words)?)),
-            Some("ready") => ToKeeper::Ready,
+            Some("here") => ToKeeper::Here,
+            Some("able") => ToKeeper::Able,
+            Some("unable") => ToKeeper::Unable(rest(&mut words)),
+            Some("took") => ToKeeper::Took,
+            Some("drop-passed") => ToKeeper::DropPassed,
+            Some("ready") => ToKeeper::Ready { skipped: number(&mut words)? },
+            Some("upgrade") => ToKeeper::Upgrade(number(&mut words)?, fds.into_iter().next()),
+            Some("parted") => ToKeeper::Parted,
+            Some("succeed") => ToKeeper::Succeed,
+            Some("stays") => ToKeeper::Stays(rest(&mut words)),
             Some("leave") => ToKeeper::Leave,
             _ => return Err(bad_message()),
         };
@@ -213,11 +320,12 @@ impl Link {
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
             Some("held") => ToServer::Held(pair_up(words, fds)?),
-            Some("start") => ToServer::Start(Start {
-                starts: number(&mut words)?,
-                last_end: words.next().and_then(|word| word.parse().ok()),
-                descriptor_limit: (number(&mut words)?, number(&mut words)?),
-            }),
+            Some("start") => ToServer::Start(Start::from_words(&mut words)?),
+            Some("rehearse") => ToServer::Rehearse { skipped: number(&mut words)? },
+            Some("part") => ToServer::Part,
+            Some("upgrade-failed") => {
+                ToServer::UpgradeFailed(number(&mut words)?, rest(&mut words))
+            }
             Some("exited") => {
                 ToServer::Exited(Pid::from_raw(number(&mut words)?), number(&mut words)?)
             }
@@ -256,6 +364,15 @@ impl AsFd for Link {
     }
 }
 
+/// Nobody hears what is said to a keeper that is gone, and nobody needs to.
+fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    match told {
+        Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected) => Ok(()),
+        told => told,
+    }
+}
+
 fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {
     fds.iter().map(|(name, fd)| (*name, fd.as_fd())).collect()
 }
@@ -277,6 +394,16 @@ fn pair_up(words: SplitAsciiWhitespace, fds: Vec<OwnedFd>) -> io::Result<Vec<(He
     } else {
         Err(bad_message())
     }
+}
+
+/// Words for people, as far as a message has room for them.
+fn on_one_line(text: &str) -> String {
+    const LONGEST: usize = 500;
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect()
+}
+
+fn rest(words: &mut SplitAsciiWhitespace) -> String {
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn number<N: FromStr>(words: &mut SplitAsciiWhitespace) -> io::Result<N> {

@@ -5,6 +5,7 @@
 //! [`server`] does the rest and may die at any instant. `docs/architecture.md` tells the whole.
 
 mod cli;
+mod gate;
 mod journal;
 mod keeper;
 mod launch;

@@ -54,12 +54,9 @@ impl Replayed {
         match verb {
             b"set" => {
                 let text = fields.word()?;
-                // The session it belonged to is over.
-                if fields.word().is_some() {
-                    self.0.remove(&name);
-                } else {
-                    self.0.insert(name, Value { text, session: None });
-                }
+                // A version that did not number sessions ended them all with itself.
+                let session = fields.word().map(|_| fields.number().unwrap_or(0));
+                self.0.insert(name, Value { text, session });
             }
             b"unset" => drop(self.0.remove(&name)),
             _ => return None,
@@ -86,8 +83,7 @@ impl Values {
         condition: &Condition,
         session: Option<SessionId>,
     ) -> io::Result<Result<(), Unchanged>> {
-        let record = Record::new("set").word(&name).word(&text);
-        let record = if session.is_some() { record.word("session") } else { record };
+        let record = set_record(&name, &text, session);
         let change = self.journal.change();
         let mut table = self.lock();
         if let Err(unchanged) = condition.check(table.get(&name)) {
@@ -120,9 +116,14 @@ impl Values {
 
     /// Removes the values of a session that has ended.
     pub(crate) fn end_session(&self, session: SessionId) -> io::Result<()> {
+        self.keep_sessions(|id| id != session)
+    }
+
+    /// Removes the values of all sessions but these.
+    pub(crate) fn keep_sessions(&self, is_kept: impl Fn(SessionId) -> bool) -> io::Result<()> {
         let change = self.journal.change();
         let mut table = self.lock();
-        let is_its = |value: &Value| value.session == Some(session);
+        let is_its = |value: &Value| value.session.is_some_and(|id| !is_kept(id));
         let names: Vec<Vec<u8>> =
             table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect();
         for name in names {
@@ -162,8 +163,9 @@ impl Values {
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
         let table = self.lock();
-        let mut kept = table.iter().filter(|(_, value)| value.session.is_none());
-        kept.try_for_each(|(name, value)| write(Record::new("set").word(name).word(&value.text)))
+        let mut records =
+            table.iter().map(|(name, Value { text, session })| set_record(name, text, *session));
+        records.try_for_each(write)
     }
 }
 
@@ -175,6 +177,14 @@ impl Condition {
             (_, None) => Err(Unchanged::Absent),
             (_, Some(_)) => Err(Unchanged::Other),
         }
+    }
+}
+
+fn set_record(name: &[u8], text: &[u8], session: Option<SessionId>) -> Record {
+    let record = Record::new("set").word(name).word(text);
+    match session {
+        Some(session) => record.word("session").number(session),
+        None => record,
     }
 }
 

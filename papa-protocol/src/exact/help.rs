@@ -106,6 +106,7 @@ Watching
 
 papad
   status                                how papad is, and who speaks with it
+  upgrade [PATH]                        have a new version take over
   exit-if-idle                          end papad if it holds nothing
   quit                                  end this session
   help                                  this
@@ -127,7 +128,7 @@ mod tests {
     fn every_request_is_named() {
         let requests = "make socket,list sockets,remove sockets,adopt socket,fetch socket,\
                         make process,list processes,show process,remove processes,fetch pidfd,\
-                        set,get,unset,list values,remove values,watch,status,exit-if-idle,quit,\
+                        set,get,unset,list values,remove values,watch,status,upgrade,exit-if-idle,quit,\
                         help";
         for request in requests.split(',') {
             let beginning = format!("  {request}");

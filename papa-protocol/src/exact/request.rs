@@ -80,6 +80,11 @@ pub enum Request {
     },
     /// `status`
     Status,
+    /// `upgrade [PATH]`
+    Upgrade {
+        /// The program that is to take over; that which papad was started from if `None`.
+        path: Option<Vec<u8>>,
+    },
     /// `exit-if-idle`
     ExitIfIdle,
     /// `quit`
@@ -150,6 +155,7 @@ fn request(verb: &[u8], words: Words) -> Result<Request, Failure> {
         }
         b"fetch" => fetch(words),
         b"status" => alone(Request::Status, &words, "status"),
+        b"upgrade" => upgrade(words),
         b"exit-if-idle" => alone(Request::ExitIfIdle, &words, "exit-if-idle"),
         b"quit" => alone(Request::Quit, &words, "quit"),
         b"ack" | b"stop" => {
@@ -160,6 +166,13 @@ fn request(verb: &[u8], words: Words) -> Result<Request, Failure> {
             Err(Failure::usage(format!("{what}, not \"{}\"", shown(verb))))
         }
     }
+}
+
+fn upgrade(words: Words) -> Result<Request, Failure> {
+    if words.len() == 0 {
+        return Ok(Request::Upgrade { path: None });
+    }
+    Ok(Request::Upgrade { path: Some(only(words, "upgrade [PATH]")?) })
 }
 
 /// A request that no word follows.
@@ -281,6 +294,10 @@ impl Request {
             Self::AdoptSocket { name } => Line::new().word("adopt").word("socket").word(name),
             Self::Fetch { what, name } => Line::new().word("fetch").word(what.as_str()).word(name),
             Self::Status => Line::new().word("status"),
+            Self::Upgrade { path } => {
+                let line = Line::new().word("upgrade");
+                path.iter().fold(line, Line::word)
+            }
             Self::ExitIfIdle => Line::new().word("exit-if-idle"),
             Self::Quit => Line::new().word("quit"),
         }

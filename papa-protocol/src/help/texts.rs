@@ -20,11 +20,12 @@ papad keeps sockets, processes and values for programs that come and go.
   remove values NAME...                      clear values
 
   quit                                       end this session
+  upgrade [PATH]                             have a new version take over
   exit-if-idle                               end papad if it holds nothing
   help [COMMAND]                             more about a command
 
 Every word of a command may be cut short: \"l p\" is \"list processes\". Only
-exit-if-idle must be written out.
+upgrade and exit-if-idle must be written out.
 
 A name that ends in * stands for every name that begins so. No name, or *
 alone, is everything. Processes may also be given by pid, and sockets by file
@@ -291,6 +292,15 @@ pub(super) const QUIT: &str = "\
 quit
 
 Ends this session. papad, and all that it holds, stays.
+";
+
+pub(super) const UPGRADE: &str = "\
+upgrade [PATH]
+
+Has another version of papad take over while everything goes on: processes,
+sockets, values and sessions, this one too. PATH is the program; without it, it
+is what is found now where papad was started from. What cannot take over
+changes nothing, and you are told why. This command cannot be abbreviated.
 ";
 
 pub(super) const EXIT_IF_IDLE: &str = "\

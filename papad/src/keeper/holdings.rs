@@ -20,6 +20,11 @@ impl Holdings {
         self.0.remove(&name);
     }
 
+    /// Closes what belongs to the change from one server to the next.
+    pub(super) fn drop_passing(&mut self) {
+        self.0.retain(|name, _| !name.is_passing());
+    }
+
     /// Everything that is held, in the order of the names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Held, &OwnedFd)> {
         self.0.iter()

@@ -1,25 +1,36 @@
 //! The process that stays: it holds descriptors, is the parent of every hosted process, and
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
+mod estate;
 mod holdings;
+mod limits;
+mod succession;
 
+use std::env;
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::{Pid, dup2_stdin, execv};
 
+use estate::Estate;
 use holdings::Holdings;
+use succession::{Succession, Trial};
 
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
 use crate::{launch, listen, log};
+
+pub(crate) use estate::leave_link;
+pub(crate) use limits::leave_room_for_keeper;
 
 /// A server that ends before it was ready is started again after a pause, which doubles from the
 /// first of these to the last.
@@ -29,17 +40,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
 
-/// Descriptors that the keeper may have open beyond the server's limit: the server, not the
-/// keeper, is to be the one that meets it and answers with an error.
-const RESERVED_DESCRIPTORS: u64 = 64;
-
-/// The most descriptors papad asks for, where it may (`nr_open`'s usual value).
-const WANTED_DESCRIPTORS: u64 = 1 << 20;
-
 /// Where the server is in its life.
 enum Server {
-    /// It runs; `ready` once it serves.
-    Running { pid: Pid, link: Link, ready: bool },
+    /// It runs; `ready` once it serves. One that has started this keeper is no child of it.
+    Running { child: Option<Pid>, link: Link, ready: bool },
     /// It has ended, but a child it was making may still be on its way to exec: the child has a
     /// copy of the server's end of the link until then.
     Settling { link: Link, until: Instant },
@@ -53,6 +57,8 @@ enum Event {
     Message(ToKeeper),
     /// Nobody has the server's end of the link any more.
     LinkClosed,
+    /// The server that is to take over has said something, or is gone.
+    Candidate(succession::Event),
     TimeIsUp,
 }
 
@@ -62,6 +68,8 @@ struct Keeper {
     server: Server,
     signals: SignalFd,
     start: Start,
+    /// Records that the server could not read.
+    skipped: u64,
     pause: Duration,
     /// The hosted process whose end the server was told and has not recorded yet. One at a time:
     /// the others wait as zombies, which is the safest place.
@@ -69,11 +77,19 @@ struct Keeper {
     /// Where to say that papad answers, until it was said.
     ready: Option<OwnedFd>,
     leaving: bool,
+    succession: Succession,
+    trial: Option<Trial>,
+    /// A server that another has taken over from, until it is reaped.
+    retiring: Option<Pid>,
 }
 
 /// Runs until papad is told to leave.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    match Keeper::new(options).and_then(|mut keeper| {
+    let keeper = match launch::take_estate() {
+        Some(left) => Keeper::inherit(options, &left.into()),
+        None => Keeper::new(options),
+    };
+    match keeper.and_then(|mut keeper| {
         let result = keeper.serve().map_err(|error| format!("the keeper failed: {error}"));
         keeper.clean_up();
         result
@@ -90,79 +106,179 @@ impl Keeper {
         } else {
             None
         };
-        let descriptor_limit = raise_descriptor_limit();
+        let descriptor_limit = limits::raise_descriptor_limit();
         let sockets = listen::open(options)?;
         for socket in &sockets {
             log::info!("keeper", "listening on {}", listen::name(socket));
         }
-        let signals = watch_signals().map_err(|error| format!("cannot start: {error}"))?;
+        let held = (0..).map(Held::Control).zip(sockets).collect();
+        let start = Start { starts: 0, last_end: None, descriptor_limit, put_back: None };
+        let server = Server::Pausing { until: Instant::now() };
+        Keeper::with(options, held, server, start, 0, ready)
+    }
+
+    /// Goes on where the keeper before was.
+    fn inherit(options: &Options, left: &std::fs::File) -> Result<Keeper, String> {
+        // A limit that a server has lowered for itself is not the keeper's.
+        limits::raise_descriptor_limit();
+        let cannot = |error| format!("cannot go on for the keeper before: {error}");
+        let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
+        log::info!("keeper", "goes on as papad {}", env!("CARGO_PKG_VERSION"));
+        let server = Server::Running { child: server, link: Link::new(link), ready: true };
+        Keeper::with(options, held, server, start, skipped, None)
+    }
+
+    fn with(
+        options: &Options,
+        held: Holdings,
+        server: Server,
+        start: Start,
+        skipped: u64,
+        ready: Option<OwnedFd>,
+    ) -> Result<Keeper, String> {
         Ok(Keeper {
             options: options.clone(),
-            held: (0..).map(Held::Control).zip(sockets).collect(),
-            server: Server::Pausing { until: Instant::now() },
-            signals,
-            start: Start { starts: 0, last_end: None, descriptor_limit },
+            held,
+            server,
+            signals: watch_signals().map_err(|error| format!("cannot start: {error}"))?,
+            start,
+            skipped,
             pause: Duration::ZERO,
             told: None,
             ready,
             leaving: false,
+            succession: Succession::None,
+            trial: None,
+            retiring: None,
         })
     }
 
     fn serve(&mut self) -> io::Result<()> {
         loop {
+            // A child that ended before its signal could be heard is found by this, too.
+            self.tell_of_ended();
             let event = self.next_event()?;
-            let server =
-                std::mem::replace(&mut self.server, Server::Pausing { until: Instant::now() });
-            self.server = match (server, event) {
-                (Server::Running { pid, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
-                    match reap(pid) {
-                        Some(ended) => self.server_ended(link, ready, ended.code),
-                        None => Server::Running { pid, link, ready },
-                    }
-                }
-                (Server::Running { pid, link, ready }, Event::Message(message)) => {
-                    let ready = ready || matches!(message, ToKeeper::Ready);
-                    self.obey(message);
-                    Server::Running { pid, link, ready }
-                }
-                // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
-                // no use.
-                (Server::Running { pid, link, ready }, Event::LinkClosed) => {
-                    // It may be gone already, which is what is wanted.
-                    let _ = kill(pid, Signal::SIGKILL);
-                    let ended = sys::reap_at_end(pid).ok().flatten();
-                    let code = ended.map_or(0, |ended| ended.code);
-                    self.server_ended(link, ready, code)
-                }
-                (Server::Settling { .. }, Event::LinkClosed | Event::TimeIsUp) => {
-                    Server::Pausing { until: Instant::now() + self.pause }
-                }
-                // What the server said before it ended still counts.
-                (Server::Settling { link, until }, Event::Message(message)) => {
-                    self.obey(message);
-                    Server::Settling { link, until }
-                }
-                (Server::Pausing { .. }, Event::TimeIsUp) => self.start_server(),
-                (server, Event::Signal(Signal::SIGTERM | Signal::SIGINT)) => {
-                    log::info!("keeper", "told to stop");
-                    if self.leaving {
-                        return Ok(());
-                    }
-                    self.leave(&server);
-                    server
-                }
-                // SIGHUP is reserved; a zombie waits until there is a server to tell.
-                (
-                    server,
-                    Event::Signal(_) | Event::TimeIsUp | Event::Message(_) | Event::LinkClosed,
-                ) => server,
-            };
-            if self.leaving && !matches!(self.server, Server::Running { .. }) {
+            self.take(event);
+            let is_over = self.leaving && !matches!(self.server, Server::Running { .. });
+            if is_over {
                 return Ok(());
             }
-            self.tell_of_ended();
+            self.close_what_is_due();
         }
+    }
+
+    fn take(&mut self, event: Event) {
+        let pausing = Server::Pausing { until: Instant::now() };
+        let server = std::mem::replace(&mut self.server, pausing);
+        self.server = match (server, event) {
+            (Server::Running { child, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
+                if let Some(ended) = child.and_then(reap) {
+                    return self.server_ended(link, ready, Some(ended.code));
+                }
+                self.server = Server::Running { child, link, ready };
+                return self.reap_others();
+            }
+            (Server::Running { child, link, ready }, Event::Message(message)) => {
+                let ready = ready || matches!(message, ToKeeper::Ready { .. });
+                self.server = Server::Running { child, link, ready };
+                return self.obey(message);
+            }
+            // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
+            // no use.
+            (Server::Running { child, link, ready }, Event::LinkClosed) => {
+                let ended = child.and_then(|pid| {
+                    // It may be gone already, which is what is wanted.
+                    let _ = kill(pid, Signal::SIGKILL);
+                    sys::reap_at_end(pid).ok().flatten()
+                });
+                return self.server_ended(link, ready, ended.map(|ended| ended.code));
+            }
+            (Server::Settling { .. }, Event::LinkClosed) => {
+                Server::Pausing { until: Instant::now() + self.pause }
+            }
+            (Server::Settling { until, .. }, Event::TimeIsUp) if until <= Instant::now() => {
+                Server::Pausing { until: Instant::now() + self.pause }
+            }
+            // What the server said before it ended still counts.
+            (Server::Settling { link, until }, Event::Message(message)) => {
+                self.server = Server::Settling { link, until };
+                return self.obey(message);
+            }
+            (Server::Pausing { until }, Event::TimeIsUp) if until <= Instant::now() => {
+                self.start_server()
+            }
+            (server, Event::Signal(Signal::SIGTERM | Signal::SIGINT)) => {
+                log::info!("keeper", "told to stop");
+                if self.leaving {
+                    // Twice is enough.
+                    self.server = pausing_for_ever();
+                    return;
+                }
+                self.leave(&server);
+                server
+            }
+            (server, Event::Signal(Signal::SIGHUP)) => {
+                self.server = server;
+                return self.begin_upgrade(None, None);
+            }
+            (server, Event::Signal(Signal::SIGCHLD)) => {
+                self.server = server;
+                return self.reap_others();
+            }
+            (server, Event::Candidate(event)) => {
+                self.server = server;
+                return self.advance_upgrade(event);
+            }
+            (
+                server,
+                Event::Signal(_) | Event::TimeIsUp | Event::Message(_) | Event::LinkClosed,
+            ) => server,
+        };
+    }
+
+    /// Reaps what was the server, and what is to be.
+    fn reap_others(&mut self) {
+        self.reap_retiring();
+        let candidate = self.succession.candidate().map(succession::Candidate::pid);
+        if candidate.and_then(reap).is_some() {
+            self.advance_upgrade(succession::Event::Ended);
+        }
+    }
+
+    /// Does what the time has come for, apart from the server's own.
+    fn close_what_is_due(&mut self) {
+        let now = Instant::now();
+        if self.succession.until().is_some_and(|until| until <= now) {
+            self.advance_upgrade(succession::Event::TimeIsUp);
+        }
+        if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
+            && let Some(trial) = self.trial.take()
+        {
+            let error = self.become_program(&trial.program);
+            log::error!("keeper", "the keeper cannot become the new version: {error}");
+        }
+    }
+
+    /// Becomes another program, which goes on as the keeper; returns only if that failed.
+    fn become_program(&self, program: &OwnedFd) -> io::Error {
+        let Server::Running { child, link, ready: true } = &self.server else {
+            return io::Error::other("there is no server");
+        };
+        let become_it = || -> io::Result<std::convert::Infallible> {
+            let left = estate::write(&self.held, &self.start, self.skipped, *child, link)?;
+            dup2_stdin(left)?;
+            let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
+            let words = env::args_os().map(|word| CString::new(word.as_bytes()));
+            let words: Vec<CString> = words.collect::<Result<_, _>>()?;
+            // Signals stay blocked, and those that come meanwhile are still to be taken.
+            Ok(execv(&path, &words)?)
+        };
+        let Err(error) = become_it();
+        // Nobody else is to inherit what the next keeper should have.
+        if let Err(error) = sys::close_inherited_on_exec() {
+            log::error!("keeper", "descriptors are inherited by servers: {error}");
+        }
+        error
     }
 
     fn next_event(&self) -> io::Result<Event> {
@@ -171,6 +287,9 @@ impl Keeper {
             Server::Settling { link, until } => (Some(link), Some(*until)),
             Server::Pausing { until } => (None, Some(*until)),
         };
+        let of_trial = self.trial.as_ref().and_then(|trial| trial.until);
+        let until = [until, self.succession.until(), of_trial].into_iter().flatten().min();
+        let candidate = self.succession.candidate().map(succession::Candidate::link);
         loop {
             let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 // A millisecond more, so that the time is not up too early by rounding.
@@ -181,17 +300,21 @@ impl Keeper {
                 Some(_) => PollTimeout::ZERO,
                 None => PollTimeout::NONE,
             };
-            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            fds.extend(link.map(|link| PollFd::new(link.as_fd(), PollFlags::POLLIN)));
+            // Messages first: what the server said before it ended comes before its end.
+            let links = [link, candidate].into_iter().flatten();
+            let mut fds: Vec<PollFd> =
+                links.map(|link| PollFd::new(link.as_fd(), PollFlags::POLLIN)).collect();
+            fds.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
             match poll(&mut fds, timeout) {
                 Ok(0) => return Ok(Event::TimeIsUp),
                 Ok(_) => {}
                 Err(nix::errno::Errno::EINTR) => continue,
                 Err(errno) => return Err(errno.into()),
             }
-            let is_ready = |fd: &PollFd| fd.any().unwrap_or(true);
-            // Messages first: what the server said before it ended comes before its end.
-            if let Some(link) = link.filter(|_| fds.get(1).is_some_and(is_ready)) {
+            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+            let is_link = link.is_some() && ready.next() == Some(true);
+            let is_candidate = candidate.is_some() && ready.next() == Some(true);
+            if let Some(link) = link.filter(|_| is_link) {
                 match link.hear_server() {
                     Ok(Some(message)) => return Ok(Event::Message(message)),
                     Ok(None) => return Ok(Event::LinkClosed),
@@ -199,6 +322,10 @@ impl Keeper {
                         log::error!("keeper", "a message from the server is lost: {error}");
                     }
                 }
+            } else if let Some(link) = candidate.filter(|_| is_candidate) {
+                let said = link.hear_server().ok().flatten();
+                let event = said.map_or(succession::Event::Ended, succession::Event::Said);
+                return Ok(Event::Candidate(event));
             } else if let Some(info) = self.signals.read_signal()?
                 && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
             {
@@ -225,16 +352,29 @@ impl Keeper {
                 reap(pid);
                 self.told = self.told.filter(|&told| told != pid);
             }
-            ToKeeper::Ready => {
+            ToKeeper::DropPassed => {
+                self.held.drop_passing();
+                self.start.put_back = None;
+            }
+            ToKeeper::Ready { skipped } => {
+                self.skipped = skipped;
                 self.pause = Duration::ZERO;
+                self.start.put_back = None;
                 if let Some(ready) = self.ready.take()
                     && let Err(error) = launch::announce_ready(ready)
                 {
                     log::warn!("keeper", "whoever started papad is not told: {error}");
                 }
                 log::info!("keeper", "ready{}", self.hint());
+                self.begin_trial();
             }
+            ToKeeper::Upgrade(number, program) => self.begin_upgrade(Some(number), program),
+            ToKeeper::Parted => self.advance_upgrade(succession::Event::Parted),
+            ToKeeper::Succeed => self.succeed(),
+            ToKeeper::Stays(why) => self.advance_upgrade(succession::Event::Stays(why)),
             ToKeeper::Leave => self.leaving = true,
+            // These are a candidate's.
+            ToKeeper::Here | ToKeeper::Able | ToKeeper::Unable(_) | ToKeeper::Took => {}
         }
     }
 
@@ -252,7 +392,8 @@ impl Keeper {
         self.start.starts += 1;
         self.told = None;
         let started = Link::pair().and_then(|(link, server_end)| {
-            Ok((link, launch::start_server(&self.options, server_end)?))
+            let program = Path::new(launch::SELF);
+            Ok((link, launch::start_server(program, &self.options, server_end)?))
         });
         let (link, pid) = match started {
             Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
@@ -270,26 +411,34 @@ impl Keeper {
             // It may be gone already, which is what is wanted. Its SIGCHLD comes next.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        let server = Server::Running { pid, link, ready: false };
+        let server = Server::Running { child: Some(pid), link, ready: false };
         if self.leaving {
             self.leave(&server);
         }
         server
     }
 
-    fn server_ended(&mut self, link: Link, ready: bool, code: i32) -> Server {
+    /// The server has ended; it is not known how if it was no child.
+    fn server_ended(&mut self, link: Link, ready: bool, code: Option<i32>) {
+        self.server = Server::Settling { link, until: Instant::now() + SETTLING_TIME };
+        let is_followed = matches!(self.succession, Succession::Taking(..));
+        self.advance_upgrade(succession::Event::ServerEnded);
+        if is_followed {
+            return;
+        }
         if !self.leaving {
             let how = match code {
-                0.. => format!("with status {code}"),
-                signal => format!("by signal {}", -signal),
+                None => "no longer runs".to_owned(),
+                Some(code @ 0..) => format!("ended with status {code}"),
+                Some(signal) => format!("ended by signal {}", -signal),
             };
-            log::warn!("keeper", "the server ended {how}; starting it again");
+            log::warn!("keeper", "the server {how}; starting it again");
         }
-        self.start.last_end = Some(code);
+        self.end_trial();
+        self.start.last_end = code;
         if !ready {
             self.longer_pause();
         }
-        Server::Settling { link, until: Instant::now() + SETTLING_TIME }
     }
 
     fn longer_pause(&mut self) -> Duration {
@@ -307,12 +456,14 @@ impl Keeper {
 
     /// Tells a server that runs of one process that has ended and is not recorded yet.
     fn tell_of_ended(&mut self) {
-        let Server::Running { pid: server, link, .. } = &self.server else { return };
+        let Server::Running { child, link, .. } = &self.server else { return };
+        let candidate = self.succession.candidate().map(succession::Candidate::pid);
+        let own = [*child, candidate, self.retiring];
         if self.told.is_some() {
             return;
         }
         match sys::look_at_ended() {
-            Ok(Some(ended)) if ended.pid != *server => {
+            Ok(Some(ended)) if !own.contains(&Some(ended.pid)) => {
                 self.told = Some(ended.pid);
                 // If the server is gone, the next one is told.
                 let _ = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
@@ -346,26 +497,14 @@ fn watch_signals() -> io::Result<SignalFd> {
         signals.add(signal);
     }
     signals.thread_block()?;
+    // One that is ignored does not come, and children that end leave no zombies then.
+    for signal in &signals {
+        sys::heed(signal as i32)?;
+    }
     Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
-/// Asks for as many descriptors as papad may have; returns the limits it was started with.
-fn raise_descriptor_limit() -> (u64, u64) {
-    let resource = Resource::RLIMIT_NOFILE;
-    let (soft, hard) = getrlimit(resource).unwrap_or((1024, 1024));
-    let allowed = if Uid::effective().is_root() { hard.max(WANTED_DESCRIPTORS) } else { hard };
-    // Fewer descriptors mean fewer processes, not another papad.
-    if setrlimit(resource, allowed, allowed).is_err() {
-        let _ = setrlimit(resource, hard, hard);
-    }
-    (soft, hard)
-}
-
-/// The limit at which the server answers with an error while the keeper still has descriptors.
-pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft > 2 * RESERVED_DESCRIPTORS {
-        setrlimit(Resource::RLIMIT_NOFILE, soft - RESERVED_DESCRIPTORS, hard)?;
-    }
-    Ok(())
+/// Where a keeper that leaves at once is.
+fn pausing_for_ever() -> Server {
+    Server::Pausing { until: Instant::now() }
 }

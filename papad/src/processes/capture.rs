@@ -16,6 +16,7 @@ use papa_protocol::frame::Stream;
 use super::now;
 use super::process::Process;
 use super::waker::Waker;
+use crate::gate::{Gate, Parcel};
 use crate::log;
 use crate::ring::Filled;
 
@@ -25,10 +26,14 @@ const EVENTS: usize = 64;
 /// What the waker's event is marked with; a pipe's is marked with its process and stream.
 const WAKE: u64 = u64::MAX;
 
+/// What the gate's event is marked with.
+const GATE: u64 = u64::MAX - 1;
+
 /// All pipes, and whom they belong to.
 pub(crate) struct Capture {
     epoll: Epoll,
     waker: Waker,
+    gate: Arc<Gate>,
     /// Where what is not kept goes. Open from the start: later there may be no descriptor left.
     null: File,
     state: Mutex<State>,
@@ -47,12 +52,13 @@ pub(crate) trait Events {
 }
 
 impl Capture {
-    pub(crate) fn new() -> io::Result<Capture> {
+    pub(crate) fn new(gate: Arc<Gate>) -> io::Result<Capture> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let waker = Waker::new()?;
         epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        epoll.add(&*gate, EpollEvent::new(EpollFlags::EPOLLIN, GATE))?;
         let null = File::options().write(true).open("/dev/null")?;
-        Ok(Capture { epoll, waker, null, state: Mutex::default() })
+        Ok(Capture { epoll, waker, gate, null, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -78,6 +84,11 @@ impl Capture {
             }
             Ok(())
         })
+    }
+
+    /// All processes whose pipes are read.
+    pub(crate) fn processes(&self) -> Vec<Arc<Process>> {
+        self.lock().processes.values().map(Arc::clone).collect()
     }
 
     /// Leaves a pipe to fill until there is room in the ring again, and `watch` is called.
@@ -106,10 +117,12 @@ impl Capture {
                 Err(Errno::EINTR) => 0,
                 result => result?,
             };
+            self.gate.stop(Parcel::default);
             let mut ended = Vec::new();
             for event in &ready[..count] {
                 match event.data() {
                     WAKE => self.waker.rearm(),
+                    GATE => {}
                     // An ended pipe that has nothing left is not readable.
                     mark => {
                         let is_empty = !event.events().contains(EpollFlags::EPOLLIN);

@@ -19,7 +19,7 @@ use papa_protocol::frame::Time;
 pub(crate) use identity::Identity;
 pub(crate) use output::Piece;
 pub(crate) use process::{Exit, Frames, Life, Next, NoReader, Process, Sent};
-pub(crate) use reader::{ReaderId, Start, Wants};
+pub(crate) use reader::{End, Place, ReaderId, Start, Wants};
 pub(crate) use recover::Replayed;
 pub(crate) use spawn::Defaults;
 pub(crate) use spec::Spec;

@@ -11,7 +11,7 @@ use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 use papa_protocol::frame::{Stream, Time};
 use papa_protocol::options::Overflow;
 
-use super::reader::{Reader, ReaderId, Readers, Start, Wants};
+use super::reader::{Place, Reader, ReaderId, Readers, Start, Wants};
 use super::waker::Waker;
 use crate::ring::{Filled, MAX_CHUNK, Ring};
 use crate::{log, sys};
@@ -87,6 +87,11 @@ impl Output {
 
     pub(crate) fn pipes(&self) -> &Pipes {
         &self.pipes
+    }
+
+    /// The ring's file.
+    pub(crate) fn ring(&self) -> Option<BorrowedFd<'_>> {
+        self.ring.as_ref().map(Ring::as_file)
     }
 
     pub(crate) fn take_pipe(&mut self, stream: Stream) -> Option<OwnedFd> {
@@ -181,17 +186,35 @@ impl Output {
             Start::Position(position) if position <= end => (position, position),
             Start::Position(_) => return Ok(None),
         };
-        let id = self.readers.attach(waker, wants, acknowledged, sent);
+        let passed_over = sent - acknowledged;
+        let resumed = sent;
+        let place = Place { acknowledged, sent, passed_over, resumed, ..Place::default() };
+        let id = self.readers.attach(waker, wants, place);
         // To begin at a position is to have acknowledged what is before.
         self.release()?;
         Ok(Some((id, sent)))
+    }
+
+    /// A reader that another server had, and that had come this far there.
+    pub(crate) fn attach_again(
+        &mut self,
+        waker: Arc<Waker>,
+        wants: Wants,
+        place: Place,
+    ) -> ReaderId {
+        self.readers.attach(waker, wants, place)
+    }
+
+    /// How far the reader has come.
+    pub(crate) fn place(&self, id: ReaderId) -> Option<Place> {
+        self.readers.get(id).map(|reader| reader.place)
     }
 
     /// What the reader was not sent and is kept no more, if that is so: position and bytes. It is
     /// passed over from then on.
     pub(crate) fn skip_lost(&mut self, id: ReaderId) -> Option<(u64, u64)> {
         let (first, reader) = (self.ring.as_ref()?.first(), self.readers.get(id)?);
-        let (sent, data) = (reader.sent, reader.data);
+        let (sent, data) = (reader.place.sent, reader.data);
         if sent >= first {
             return None;
         }
@@ -205,7 +228,7 @@ impl Output {
         if !reader.data {
             return None;
         }
-        let (stream, time, start, length) = ring.chunks_from(reader.sent).next()?;
+        let (stream, time, start, length) = ring.chunks_from(reader.place.sent).next()?;
         let length = length.min(budget).min(until.saturating_sub(start));
         (length > 0).then_some(Piece { stream, time, start, length })
     }
@@ -227,7 +250,7 @@ impl Output {
     pub(crate) fn awaits_end(&self, id: ReaderId) -> bool {
         let (_, end, _) = self.extent();
         let is_next =
-            |reader: &Reader| !reader.was_sent_end() && (!reader.data || reader.sent >= end);
+            |reader: &Reader| !reader.was_sent_end() && (!reader.data || reader.place.sent >= end);
         self.readers.get(id).is_some_and(is_next)
     }
 
@@ -259,7 +282,7 @@ impl Output {
 
     /// The reader has taken all output that it was sent.
     pub(crate) fn acknowledge_sent(&mut self, id: ReaderId) -> io::Result<()> {
-        let sent = self.readers.get(id).map_or(0, |reader| reader.sent);
+        let sent = self.readers.get(id).map_or(0, |reader| reader.place.sent);
         self.acknowledge(id, sent).map(drop)
     }
 

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use papa_protocol::frame::{Stream, Time};
 
 use super::output::{Output, Piece, Pipes};
-use super::reader::{ReaderId, Wants};
+use super::reader::{Place, ReaderId, Wants};
 use super::spec::Spec;
 use super::waker::Waker;
 use crate::journal::Record;
+use crate::link::Held;
 use crate::ring::Filled;
 
 /// Where a process is in its life.
@@ -297,6 +298,19 @@ impl Process {
         look(self.lock().output.pipes())
     }
 
+    /// What the keeper holds of the process.
+    pub(crate) fn duplicates(&self) -> io::Result<Vec<(Held, OwnedFd)>> {
+        let state = self.lock();
+        let (pipes, ring) = (state.output.pipes(), state.output.ring());
+        let held = [
+            (Held::Ring(self.id), ring),
+            (Held::Out(self.id), pipes.get(Stream::Out)),
+            (Held::Err(self.id), pipes.get(Stream::Err)),
+        ];
+        let open = held.into_iter().filter_map(|(name, fd)| Some((name, fd?)));
+        open.map(|(name, fd)| Ok((name, fd.try_clone_to_owned()?))).collect()
+    }
+
     /// Looks at the pipes if one is to be left to fill. Room made meanwhile is made after this.
     pub(crate) fn if_stuck(&self, look: impl FnOnce(&Pipes)) {
         let state = self.lock();
@@ -323,6 +337,16 @@ impl Process {
         let attached = state.output.attach(waker, wants).map_err(NoReader::Failed)?;
         let (reader, start) = attached.ok_or(NoReader::BeyondEnd)?;
         Ok((reader, start, state.next()))
+    }
+
+    /// Adds a reader that another server had, and that had come this far there.
+    pub(crate) fn attach_again(&self, waker: Arc<Waker>, wants: Wants, place: Place) -> ReaderId {
+        self.lock().output.attach_again(waker, wants, place)
+    }
+
+    /// How far the reader has come.
+    pub(crate) fn place(&self, reader: ReaderId) -> Option<Place> {
+        self.lock().output.place(reader)
     }
 
     /// Appends frames with what the reader was not sent yet, up to `budget` bytes of output and

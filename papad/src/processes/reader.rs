@@ -44,18 +44,26 @@ pub(super) struct Reader {
     waker: Arc<Waker>,
     takes: bool,
     pub(super) data: bool,
-    /// Positions: all before is acknowledged, and all before was sent.
-    pub(super) acknowledged: u64,
-    pub(super) sent: u64,
-    /// Bytes between the two that it was not sent, and where the last of them ended.
-    passed_over: u64,
-    resumed: u64,
-    /// How far it has come with the end of the process.
-    end: End,
+    pub(super) place: Place,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+/// How far a reader has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Positions: all before is acknowledged, and all before was sent.
+    pub(crate) acknowledged: u64,
+    pub(crate) sent: u64,
+    /// Bytes between the two that it was not sent, and where the last of them ended.
+    pub(crate) passed_over: u64,
+    pub(crate) resumed: u64,
+    /// How far it has come with the end of the process.
+    pub(crate) end: End,
+}
+
+/// How far a reader has come with the end of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    #[default]
     NotSent,
     Sent,
     Acknowledged,
@@ -67,11 +75,12 @@ impl Reader {
         if !self.data {
             return 0;
         }
-        self.sent.saturating_sub(self.acknowledged).saturating_sub(self.passed_over)
+        let Place { sent, acknowledged, passed_over, .. } = self.place;
+        sent.saturating_sub(acknowledged).saturating_sub(passed_over)
     }
 
     pub(super) fn was_sent_end(&self) -> bool {
-        self.end != End::NotSent
+        self.place.end != End::NotSent
     }
 }
 
@@ -92,34 +101,16 @@ impl Readers {
         Readers { sent_to_any: end, ..Readers::default() }
     }
 
-    /// Adds one that has been sent all before `sent`, and has acknowledged all before
-    /// `acknowledged`.
-    pub(super) fn attach(
-        &mut self,
-        waker: Arc<Waker>,
-        wants: Wants,
-        acknowledged: u64,
-        sent: u64,
-    ) -> ReaderId {
+    /// Adds one that has come this far.
+    pub(super) fn attach(&mut self, waker: Arc<Waker>, wants: Wants, place: Place) -> ReaderId {
         self.last_id += 1;
         let id = ReaderId(self.last_id);
         let Wants { takes, data, .. } = wants;
-        let end = End::NotSent;
-        let passed_over = sent - acknowledged;
-        self.attached.push(Reader {
-            id,
-            waker,
-            takes,
-            data,
-            acknowledged,
-            sent,
-            passed_over,
-            resumed: sent,
-            end,
-        });
+        self.attached.push(Reader { id, waker, takes, data, place });
         if takes && data {
-            self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
+            self.acknowledged_by_any = self.acknowledged_by_any.max(place.acknowledged);
         }
+        self.end_acknowledged_by_any |= takes && place.end == End::Acknowledged;
         id
     }
 
@@ -147,36 +138,38 @@ impl Readers {
     pub(super) fn set_sent(&mut self, id: ReaderId, position: u64) {
         self.sent_to_any = self.sent_to_any.max(position);
         if let Some(reader) = self.get_mut(id) {
-            reader.sent = position;
+            reader.place.sent = position;
         }
     }
 
     /// What is before `position` will never be sent to the reader.
     pub(super) fn skip_to(&mut self, id: ReaderId, position: u64) {
         if let Some(reader) = self.get_mut(id) {
-            reader.passed_over += position - reader.sent;
-            reader.sent = position;
-            reader.resumed = position;
+            let place = &mut reader.place;
+            place.passed_over += position - place.sent;
+            place.sent = position;
+            place.resumed = position;
         }
     }
 
     pub(super) fn set_sent_end(&mut self, id: ReaderId) {
-        if let Some(reader) = self.get_mut(id).filter(|reader| reader.end == End::NotSent) {
-            reader.end = End::Sent;
+        if let Some(reader) = self.get_mut(id).filter(|reader| !reader.was_sent_end()) {
+            reader.place.end = End::Sent;
         }
     }
 
     /// The reader has taken all before `position`; false if it was not sent that much.
     pub(super) fn acknowledge(&mut self, id: ReaderId, position: u64) -> bool {
         let Some(reader) = self.get_mut(id) else { return false };
-        if position > reader.sent {
+        let place = &mut reader.place;
+        if position > place.sent {
             return false;
         }
-        reader.acknowledged = reader.acknowledged.max(position);
-        if reader.acknowledged >= reader.resumed {
-            reader.passed_over = 0;
+        place.acknowledged = place.acknowledged.max(position);
+        if place.acknowledged >= place.resumed {
+            place.passed_over = 0;
         }
-        let acknowledged = reader.acknowledged;
+        let acknowledged = place.acknowledged;
         if reader.takes && reader.data {
             self.acknowledged_by_any = self.acknowledged_by_any.max(acknowledged);
         }
@@ -188,7 +181,7 @@ impl Readers {
         let Some(reader) = self.get_mut(id).filter(|reader| reader.was_sent_end()) else {
             return false;
         };
-        reader.end = End::Acknowledged;
+        reader.place.end = End::Acknowledged;
         let takes = reader.takes;
         self.end_acknowledged_by_any |= takes;
         true
@@ -197,7 +190,7 @@ impl Readers {
     /// Everything before this position may be dropped.
     pub(super) fn released(&self) -> u64 {
         let keeping = self.attached.iter().filter(|reader| reader.takes && reader.data);
-        let least = keeping.map(|reader| reader.acknowledged).min();
+        let least = keeping.map(|reader| reader.place.acknowledged).min();
         least.unwrap_or(self.acknowledged_by_any)
     }
 
@@ -209,6 +202,6 @@ impl Readers {
     /// Whether nobody who takes the process's end is still to be told of it, and someone was.
     pub(super) fn is_end_acknowledged(&self) -> bool {
         let mut taking = self.attached.iter().filter(|reader| reader.takes);
-        self.end_acknowledged_by_any && taking.all(|reader| reader.end == End::Acknowledged)
+        self.end_acknowledged_by_any && taking.all(|reader| reader.place.end == End::Acknowledged)
     }
 }

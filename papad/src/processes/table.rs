@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Bound;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -17,6 +18,7 @@ use super::output::Pipes;
 use super::process::{Exit, Life, Next, Process};
 use super::spawn::Defaults;
 use super::waker::Waker;
+use crate::gate::Gate;
 use crate::journal::{Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
 use crate::{log, sys};
@@ -59,9 +61,10 @@ impl Processes {
     pub(crate) fn new(
         journal: Arc<Journal>,
         link: Arc<Link>,
+        gate: Arc<Gate>,
         defaults: Defaults,
     ) -> io::Result<Processes> {
-        let capture = Capture::new()?;
+        let capture = Capture::new(gate)?;
         Ok(Processes {
             journal,
             link,
@@ -100,6 +103,23 @@ impl Processes {
     pub(crate) fn get(&self, name: &[u8]) -> Option<Arc<Process>> {
         let table = self.lock();
         table.by_name.get(name).filter(|process| !table.is_starting(process)).map(Arc::clone)
+    }
+
+    /// Has the keeper hold what belongs to processes, one that has just been started.
+    pub(crate) fn hold_all(&self) -> io::Result<()> {
+        let listed: Vec<Arc<Process>> = self.lock().by_name.values().map(Arc::clone).collect();
+        for process in listed.iter().chain(&self.capture.processes()) {
+            let held = process.duplicates()?;
+            let held: Vec<_> = held.iter().map(|(name, fd)| (*name, fd.as_fd())).collect();
+            self.link.hold(&held)?;
+        }
+        Ok(())
+    }
+
+    /// All processes by their numbers.
+    pub(crate) fn by_id(&self) -> HashMap<u64, Arc<Process>> {
+        let table = self.lock();
+        table.by_name.values().map(|process| (process.id, Arc::clone(process))).collect()
     }
 
     pub(super) fn watch_pipes(&self, process: &Arc<Process>) {

@@ -115,6 +115,11 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Whether this version reads the file of a ring, found out without touching it.
+    pub(crate) fn check(file: BorrowedFd) -> io::Result<()> {
+        RingFile::open(file.try_clone_to_owned()?.into()).map(drop)
+    }
+
     /// The file, to be held.
     pub(crate) fn as_file(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -12,12 +12,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::Server;
 use super::peer::{self, Refused};
-use super::{Server, named, session};
+use super::session::Session;
+use crate::gate::Parcel;
 use crate::{listen, log, sys};
-
-/// Bytes of stack for a session. Name look-ups need most of it; untouched pages cost nothing.
-const SESSION_STACK: usize = 256 * 1024;
 
 /// How long to wait for a descriptor when not even one is spare.
 const WAIT_FOR_DESCRIPTOR: Duration = Duration::from_millis(100);
@@ -48,11 +47,13 @@ impl Listener {
                 let (connection, peer) = listener.accept()?;
                 let local: SocketAddr = connection.local_addr()?;
                 connection.set_nodelay(true)?;
+                connection.set_nonblocking(true)?;
                 let checked = peer::check_tcp(peer, local, allowed);
                 Ok((stream(connection), peer.to_string(), checked))
             }
             Listener::Unix(listener) => {
                 let (connection, _) = listener.accept()?;
+                connection.set_nonblocking(true)?;
                 let checked = peer::check_unix(&connection, allowed);
                 let name = peer::name_of_unix(&connection);
                 Ok((stream(connection), name, checked))
@@ -82,8 +83,11 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
     let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
     let mut spare = Spare::new();
     loop {
+        server.gate.stop(Parcel::default);
+        let gate = [server.gate.as_fd()];
+        let of_listeners = listeners.iter().map(AsFd::as_fd);
         let mut fds: Vec<PollFd> =
-            listeners.iter().map(|l| PollFd::new(l.as_fd(), PollFlags::POLLIN)).collect();
+            of_listeners.chain(gate).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         match poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result?,
@@ -139,11 +143,5 @@ fn begin(server: &Arc<Server>, connection: File, peer: String) {
         return refuse(&connection, &format!("papad serves at most {most} sessions"));
     };
     log::debug!("server", "session from {peer}");
-    let started = named("session").stack_size(SESSION_STACK).spawn(move || {
-        let ended = session::run(&admission, connection, &peer);
-        log::debug!("server", "session from {peer} ended: {ended:?}");
-    });
-    if let Err(error) = started {
-        log::error!("server", "a session cannot be started: {error}");
-    }
+    Session::new(admission, connection, peer).start();
 }

@@ -9,8 +9,9 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::name::{Noun, Patterns};
 use papa_protocol::text::shown;
 
-use super::Server;
+use super::upgrade::Awaited;
 use super::watch::Watch;
+use super::{Admission, Server};
 use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::Condition;
 
@@ -22,6 +23,8 @@ pub(super) enum Reply {
     Failed(Failure),
     /// Says this, then watches.
     Watch(Vec<u8>, Watch),
+    /// Waits for an upgrade.
+    Upgrade(Arc<Awaited>),
     /// Says this and closes the connection.
     Close(&'static [u8]),
 }
@@ -30,7 +33,8 @@ pub(super) enum Reply {
 type Outcome<T> = Result<T, Failure>;
 
 /// Does what a command asks.
-pub(super) fn run(server: &Arc<Server>, command: Command) -> Reply {
+pub(super) fn run(admission: &Admission, command: Command) -> Reply {
+    let server = &admission.server;
     match command {
         Command::List { noun, names } => Reply::Text(list(server, noun, &names)),
         Command::MakeSocket(request) => reply(make_socket(server, request)),
@@ -42,6 +46,9 @@ pub(super) fn run(server: &Arc<Server>, command: Command) -> Reply {
         Command::Set { name, value } => reply(set(server, name, value)),
         Command::Get { name } => {
             Reply::Text(on_one_line(server.values.get(&name).unwrap_or_default()))
+        }
+        Command::Upgrade { path } => {
+            server.ask_for_upgrade(path.as_deref()).map_or_else(Reply::Failed, Reply::Upgrade)
         }
         Command::Quit => Reply::Close(b"ok\n"),
         Command::ExitIfIdle if server.is_idle() => {

@@ -28,8 +28,9 @@ mod telnet {
 }
 
 /// Where in a telnet command the last byte was.
-#[derive(Clone, Copy)]
-enum Telnet {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Telnet {
+    #[default]
     Text,
     Command,
     /// WILL, WONT, DO or DONT: the option follows.
@@ -43,6 +44,8 @@ enum Telnet {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Bytes,
+    /// There is nothing to be read now.
+    Nothing,
     /// The client sends no more.
     End,
     /// More than [`MAX_LINE`] bytes have come without a newline.
@@ -66,7 +69,8 @@ pub(super) struct Lines {
 }
 
 /// What bytes mean apart from lines.
-enum Dialect {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
     /// telnet's commands may be among the bytes.
     Telnet(Telnet),
     /// Every byte counts, and descriptors may come with them.
@@ -74,17 +78,32 @@ enum Dialect {
 }
 
 impl Lines {
+    /// The lines of a connection that does not block.
     pub(super) fn new(connection: File) -> Lines {
-        Lines {
-            connection,
-            buffer: Vec::new(),
-            start: 0,
-            searched: 0,
-            dialect: Dialect::Telnet(Telnet::Text),
-            before_buffer: 0,
-            line_end: 0,
-            descriptors: VecDeque::new(),
-        }
+        Lines::resumed(connection, Dialect::Telnet(Telnet::Text), Vec::new(), VecDeque::new())
+    }
+
+    /// Those of a connection of which this was read and not given out; places of descriptors count
+    /// from the beginning of that.
+    pub(super) fn resumed(
+        connection: File,
+        dialect: Dialect,
+        buffer: Vec<u8>,
+        descriptors: VecDeque<(u64, OwnedFd)>,
+    ) -> Lines {
+        let (start, searched, before_buffer, line_end) = (0, 0, 0, 0);
+        Lines { connection, buffer, start, searched, dialect, before_buffer, line_end, descriptors }
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Descriptors that came with what is waiting, and their places in that.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        let start = self.before_buffer + self.start as u64;
+        let waiting = self.descriptors.iter().filter(move |(place, _)| *place >= start);
+        waiting.map(move |(place, fd)| (place - start, fd.as_fd()))
     }
 
     /// From now on every byte counts.
@@ -143,7 +162,7 @@ impl Lines {
         Some(waiting[..end].trim_ascii())
     }
 
-    /// Waits for more bytes.
+    /// Takes more bytes if there are some.
     pub(super) fn read(&mut self) -> io::Result<Received> {
         self.forget_taken();
         if self.buffer.len() > MAX_LINE {
@@ -154,24 +173,30 @@ impl Lines {
             Dialect::Telnet(_) => loop {
                 match (&self.connection).read(&mut bytes) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result?,
+                    result => break result,
                 }
             },
             Dialect::Exact => {
-                let (count, fds) = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)?;
-                // They come with the first byte of what was sent together.
-                let place = self.before_buffer + self.buffer.len() as u64;
-                self.descriptors.extend(fds.into_iter().map(|fd| (place, fd)));
-                // Those beyond the bound are closed.
-                self.descriptors.truncate(MAX_DESCRIPTORS);
-                count
+                let read = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes);
+                read.map(|(count, fds)| {
+                    // They come with the first byte of what was sent together.
+                    let place = self.before_buffer + self.buffer.len() as u64;
+                    self.descriptors.extend(fds.into_iter().map(|fd| (place, fd)));
+                    // Those beyond the bound are closed.
+                    self.descriptors.truncate(MAX_DESCRIPTORS);
+                    count
+                })
             }
         };
-        if count == 0 {
-            return Ok(Received::End);
+        match count {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => {
+                self.take_text(&bytes[..count]);
+                Ok(Received::Bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(error) => Err(error),
         }
-        self.take_text(&bytes[..count]);
-        Ok(Received::Bytes)
     }
 
     fn forget_taken(&mut self) {

@@ -2,13 +2,19 @@
 //! instant; starting it is recovering it.
 
 mod accept;
+mod client;
 mod command;
 mod exact;
 mod guard;
+mod handover;
 mod lines;
+mod papa;
 mod peer;
+mod rehearsal;
+mod revival;
 mod session;
 mod sessions;
+mod upgrade;
 mod watch;
 
 use std::collections::HashMap;
@@ -23,9 +29,13 @@ use std::thread;
 use nix::sys::stat::{Mode, umask};
 
 use papa_protocol::frame::Time;
+
+use session::Session;
 use sessions::Sessions;
+use upgrade::Upgrades;
 
 use crate::cli::Options;
+use crate::gate::Gate;
 use crate::journal::{self, Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::processes::{self, Defaults, Processes, now};
@@ -36,12 +46,16 @@ use crate::{keeper, launch, log, sys};
 /// What all sessions share.
 struct Server {
     options: Options,
+    /// papad's own sockets, to be handed to another keeper.
+    control: Vec<OwnedFd>,
     journal: Arc<Journal>,
     link: Arc<Link>,
     sockets: Sockets,
     processes: Processes,
     values: Values,
     sessions: Sessions,
+    upgrades: Upgrades,
+    gate: Arc<Gate>,
     life: PapadsLife,
     /// papad is to end when its last session has, if there is nothing to hold then.
     exit_if_idle: AtomicBool,
@@ -83,10 +97,17 @@ impl Birth {
 /// Runs a server on the link that is its standard input.
 pub(crate) fn run(options: &Options) -> ExitCode {
     let result = prepare().and_then(|link| {
-        let (start, held) = receive(&link)?;
+        link.tell_keeper(&ToKeeper::Here)?;
+        let (start, mut held) = receive(&link)?;
+        if let Some(baton) = held.remove(&Held::Baton) {
+            upgrade::take_baton(baton);
+            link.tell_keeper(&ToKeeper::Took)?;
+        }
+        let passed = Passed::take(&mut held);
         let (server, control) = Server::recover(options, link, start, held)?;
         let server = Arc::new(server);
-        server.serve(control)
+        let sessions = server.take_up(passed);
+        server.serve(control, sessions)
     });
     match result {
         Ok(never) => match never {},
@@ -115,8 +136,18 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
             Some(ToServer::Held(fds)) => {
                 held.extend(fds.into_iter().map(|(name, fd)| (name, sys::keep(fd))));
             }
+            Some(ToServer::Rehearse { skipped }) => {
+                let able = rehearsal::rehearse(std::mem::take(&mut held), skipped);
+                let answer = able.map_or_else(ToKeeper::Unable, |()| ToKeeper::Able);
+                link.tell_keeper(&answer)?;
+            }
             Some(ToServer::Start(start)) => return Ok((start, held)),
-            Some(ToServer::Exited(..) | ToServer::Leave) => {}
+            Some(
+                ToServer::Exited(..)
+                | ToServer::Part
+                | ToServer::UpgradeFailed(..)
+                | ToServer::Leave,
+            ) => {}
             None => return Err(io::Error::other("the keeper is gone")),
         }
     }
@@ -131,6 +162,7 @@ impl Server {
         mut held: HashMap<Held, OwnedFd>,
     ) -> io::Result<(Server, Vec<OwnedFd>)> {
         let link = Arc::new(link);
+        let gate = Arc::new(Gate::new()?);
         let mut values = values::Replayed::default();
         let mut sockets = sockets::Replayed::default();
         let mut processes = processes::Replayed::default();
@@ -170,12 +202,21 @@ impl Server {
             umask: before.bits(),
             ignored_signals: sys::ignored_signals(),
         };
+        let control = take_control(&mut held);
         let server = Server {
             options: options.clone(),
+            control: revival::duplicates(&control)?,
             sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link)),
-            processes: Processes::new(Arc::clone(&journal), Arc::clone(&link), defaults)?,
+            processes: Processes::new(
+                Arc::clone(&journal),
+                Arc::clone(&link),
+                Arc::clone(&gate),
+                defaults,
+            )?,
             values: Values::new(Arc::clone(&journal), values),
             sessions: Sessions::new(options.max_sessions),
+            upgrades: Upgrades::default(),
+            gate,
             life: PapadsLife { born, start, skipped },
             exit_if_idle: AtomicBool::new(false),
             compacting: Mutex::new(()),
@@ -184,7 +225,6 @@ impl Server {
         };
         server.sockets.recover(sockets, &mut held);
         server.processes.recover(processes, &mut held);
-        let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             // What they were bound to is to be free when the first session asks for it.
@@ -197,8 +237,31 @@ impl Server {
         Ok((server, control))
     }
 
+    /// Goes on with what another server has handed over, and drops the values of sessions that
+    /// nobody goes on with.
+    fn take_up(self: &Arc<Server>, passed: Passed) -> Vec<Session> {
+        let Passed { file, mut held } = passed;
+        let sessions = match file {
+            Some(file) => handover::take_up(self, &file, &mut held).unwrap_or_else(|error| {
+                log::error!("server", "the handover cannot be read: {error}");
+                Vec::new()
+            }),
+            None => Vec::new(),
+        };
+        if let Err(error) = self.values.keep_sessions(|id| self.sessions.get(id).is_some()) {
+            log::error!("server", "values of sessions that are over stay: {error}");
+        }
+        sessions
+    }
+
     /// Serves until papad ends.
-    fn serve(self: &Arc<Server>, control: Vec<OwnedFd>) -> io::Result<Never> {
+    fn serve(
+        self: &Arc<Server>,
+        control: Vec<OwnedFd>,
+        sessions: Vec<Session>,
+    ) -> io::Result<Never> {
+        // From here on nobody else goes on with these.
+        self.link.tell_keeper(&ToKeeper::DropPassed)?;
         let capturing = Arc::clone(self);
         named("capture").spawn(move || {
             if let Err(error) = capturing.processes.run_capture() {
@@ -211,7 +274,8 @@ impl Server {
                 end(&format!("connections cannot be accepted: {error}"));
             }
         })?;
-        self.link.tell_keeper(&ToKeeper::Ready)?;
+        self.link.tell_keeper(&ToKeeper::Ready { skipped: self.life.skipped })?;
+        sessions.into_iter().for_each(Session::start);
         loop {
             match self.link.hear_keeper()? {
                 Some(ToServer::Exited(pid, code)) => {
@@ -222,8 +286,10 @@ impl Server {
                     self.sockets.unlink_all();
                     std::process::exit(0);
                 }
-                Some(ToServer::Held(_) | ToServer::Start(_)) => {}
-                None => return Err(io::Error::other("the keeper is gone")),
+                Some(ToServer::Part) => self.part(),
+                Some(ToServer::UpgradeFailed(number, why)) => self.upgrade_failed(number, why),
+                Some(ToServer::Held(_) | ToServer::Rehearse { .. } | ToServer::Start(_)) => {}
+                None => self.revive_keeper(),
             }
         }
     }
@@ -273,6 +339,7 @@ impl Drop for Admission {
             log::error!("server", "a session's values stay: {error}");
         }
         let was_last = server.sessions.remove(self.id);
+        server.gate.one_less();
         if !was_last || !server.exit_if_idle.load(Ordering::SeqCst) {
             return;
         }
@@ -284,6 +351,21 @@ impl Drop for Admission {
             let _ = server.link.tell_keeper(&ToKeeper::Leave);
             std::process::exit(0);
         }
+    }
+}
+
+/// What was handed over by a server that has parted.
+#[derive(Default)]
+struct Passed {
+    file: Option<File>,
+    held: HashMap<Held, OwnedFd>,
+}
+
+impl Passed {
+    fn take(held: &mut HashMap<Held, OwnedFd>) -> Passed {
+        let file = held.remove(&Held::Handover).map(File::from);
+        let held = held.extract_if(|name, _| matches!(name, Held::Passed(_))).collect();
+        Passed { file, held }
     }
 }
 

@@ -1,35 +1,70 @@
-//! One client's conversation in papa 1.0: a line, a reply, and so on.
+//! One client's session: what it is doing, until it leaves, here or with the next server.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
+use std::sync::Arc;
 
-use papa_protocol::frame::{BANNER, PROMPT};
-use papa_protocol::{command, exact, words};
+use papa_protocol::exact::Code;
+use papa_protocol::frame::BANNER;
 
-use super::command::{Reply, on_one_line};
-use super::lines::{Lines, MAX_LINE, Received};
-use super::{Admission, guard};
+use super::client::{Client, Out};
+use super::lines::{Lines, MAX_LINE};
+use super::upgrade::{self, Awaited};
+use super::watch::Watch;
+use super::{Admission, exact, handover, named, papa};
 use crate::log;
 
 /// Bytes of replies that are gathered before they are sent, though more commands are waiting.
 pub(super) const GATHERED: usize = 64 * 1024;
 
-/// Bytes of memory for replies that a session keeps while it waits.
-const AT_REST: usize = 4096;
+/// Bytes of stack for a session. Name look-ups need most of it; untouched pages cost nothing.
+const SESSION_STACK: usize = 256 * 1024;
 
-/// Why a session is over.
+/// A session.
+pub(super) struct Session {
+    pub(super) admission: Admission,
+    pub(super) peer: String,
+    pub(super) client: Client,
+    pub(super) activity: Activity,
+}
+
+/// What a session is doing. Each can be stopped and gone on with, whatever the client has said and
+/// heard meanwhile.
+pub(super) enum Activity {
+    /// It takes commands of papa 1.0. The first line may show that it is not papa's client at all.
+    Commanding { is_first: bool },
+    /// It watches as in papa 1.0.
+    Watching(Watch),
+    /// It takes requests of protocol 2.
+    Requesting { was_watching: bool },
+    /// It watches as in protocol 2.
+    Streaming(exact::Watching),
+    /// It waits for an upgrade that it has asked for.
+    Upgrading(Dialect, Arc<Awaited>),
+    /// All is said and done, and has to be sent still.
+    Leaving,
+}
+
+/// What a session speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Papa,
+    Exact,
+}
+
+/// Why a session does not go on.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// The client is gone.
     ByClient,
-    /// The client said `quit`.
-    ByQuit,
+    /// Everything is said.
+    ByPapad,
     /// It sent more than a line may have.
     LineTooLong,
-    /// As before, and it was told so in protocol 2.
-    ToldTooLong,
     /// It is a browser or a TLS client.
     NotPapa,
+    /// It has stopped at the gate, to go on later.
+    Stopped,
     Failed(#[expect(dead_code, reason = "shown in the log")] io::Error),
 }
 
@@ -39,130 +74,80 @@ impl From<io::Error> for Ended {
     }
 }
 
-/// Talks until the client leaves; returns why it is over.
-pub(super) fn run(admission: &Admission, connection: File, peer: &str) -> Ended {
-    let mut lines = Lines::new(connection);
-    let mut out = BANNER.to_vec();
-    let Err(ended) = talk(admission, &mut lines, &mut out);
-    // What is left to say is said if the client is still there.
-    match ended {
-        Ended::ByQuit => drop(write_out(&lines, &mut out)),
-        Ended::LineTooLong => {
-            out.extend(format!("Error: A line may have at most {MAX_LINE} bytes\n> ").bytes());
-            drop(write_out(&lines, &mut out));
-        }
-        Ended::NotPapa => {
-            log::warn!("server", "hung up on {peer}: it speaks HTTP or TLS, as a web page would");
-        }
-        Ended::ByClient | Ended::ToldTooLong | Ended::Failed(_) => {}
+impl Session {
+    /// One that begins.
+    pub(super) fn new(admission: Admission, connection: File, peer: String) -> Session {
+        let out = Out::new(BANNER.to_vec(), [].into());
+        let client = Client::new(Lines::new(connection), out, Arc::clone(&admission.server.gate));
+        Session { admission, peer, client, activity: Activity::Commanding { is_first: true } }
     }
-    ended
-}
 
-fn talk(
-    admission: &Admission,
-    lines: &mut Lines,
-    out: &mut Vec<u8>,
-) -> Result<std::convert::Infallible, Ended> {
-    let mut is_first = true;
-    write_out(lines, out)?;
-    loop {
-        let Some(line) = lines.next() else {
-            // All complete lines are answered: now is the time to send.
-            write_out_and_rest(lines, out)?;
-            match lines.read()? {
-                Received::Bytes if is_first && guard::is_tls(lines.waiting()) => {
-                    return Err(Ended::NotPapa);
+    /// Has a thread of its own go on with it.
+    pub(super) fn start(mut self) {
+        let started = named("session").stack_size(SESSION_STACK).spawn(move || {
+            let ended = self.run();
+            log::debug!("server", "session from {} ended: {ended:?}", self.peer);
+        });
+        if let Err(error) = started {
+            log::error!("server", "a session cannot be started: {error}");
+        }
+    }
+
+    /// Goes on until the client leaves; returns why it is over.
+    fn run(&mut self) -> Ended {
+        loop {
+            let next = match &mut self.activity {
+                Activity::Commanding { is_first } => {
+                    papa::talk(&self.admission, &mut self.client, is_first)
                 }
-                Received::Bytes => continue,
-                Received::End => return Err(Ended::ByClient),
-                Received::TooLong => return Err(Ended::LineTooLong),
+                Activity::Watching(watch) => papa::watch(watch, &mut self.client),
+                Activity::Requesting { was_watching } => {
+                    exact::talk(&self.admission, &mut self.client, was_watching)
+                }
+                Activity::Streaming(watching) => exact::watch(watching, &mut self.client),
+                Activity::Upgrading(dialect, awaited) => {
+                    upgrade::wait(awaited, *dialect, &mut self.client)
+                }
+                Activity::Leaving => self.client.send().and(Err(Ended::ByPapad)),
+            };
+            match next {
+                Ok(activity) => self.activity = activity,
+                Err(Ended::Stopped) => {
+                    let gate = Arc::clone(&self.admission.server.gate);
+                    gate.stop(|| handover::tell(self));
+                }
+                Err(Ended::LineTooLong) => {
+                    self.say_too_long();
+                    self.activity = Activity::Leaving;
+                }
+                Err(Ended::NotPapa) => {
+                    let peer = &self.peer;
+                    log::warn!(
+                        "server",
+                        "hung up on {peer}: it speaks HTTP or TLS, as a web page would"
+                    );
+                    return Ended::NotPapa;
+                }
+                Err(ended @ (Ended::ByClient | Ended::ByPapad | Ended::Failed(_))) => return ended,
             }
-        };
-        if std::mem::take(&mut is_first) && guard::is_http(&line) {
-            return Err(Ended::NotPapa);
-        }
-        if words::split(&line).join(&b' ') == exact::PROTOCOL {
-            return super::exact::talk(admission, lines, out);
-        }
-        answer(admission, lines, &line, out)?;
-        if out.len() > GATHERED {
-            write_out(lines, out)?;
         }
     }
-}
 
-fn answer(
-    admission: &Admission,
-    lines: &mut Lines,
-    line: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), Ended> {
-    let server = &admission.server;
-    let words = words::split(line);
-    if let [first, version] = &words[..]
-        && first == b"protocol"
-    {
-        // This is protocol 1, and 2 does not get here.
-        if version == b"1" {
-            say(out, b"");
-        } else {
-            let version = papa_protocol::text::shown(version);
-            say(out, format!("Error: papad speaks protocol 1 and 2, not {version}").as_bytes());
-        }
-        return Ok(());
-    }
-    if words.is_empty() {
-        out.extend_from_slice(PROMPT);
-        return Ok(());
-    }
-    let reply = match command::parse(words) {
-        Ok(command) => super::command::run(server, command),
-        Err(error) => {
-            say(out, format!("Error: {error}").as_bytes());
-            return Ok(());
-        }
-    };
-    server.compact();
-    match reply {
-        Reply::Text(text) => say(out, &text),
-        Reply::Failed(failure) => {
-            say(out, &on_one_line(format!("Error: {}", failure.what).into_bytes()));
-        }
-        Reply::Watch(text, watch) => {
-            out.extend(text);
-            let ended = watch.run(lines, std::mem::take(out))?;
-            say(out, ended);
-        }
-        Reply::Close(text) => {
-            out.extend_from_slice(text);
-            return Err(Ended::ByQuit);
+    fn say_too_long(&mut self) {
+        let what = format!("line may have at most {MAX_LINE} bytes");
+        let out = &mut self.client.out.bytes;
+        match self.activity {
+            Activity::Commanding { .. }
+            | Activity::Watching(_)
+            | Activity::Leaving
+            | Activity::Upgrading(Dialect::Papa, _) => {
+                out.extend(format!("Error: A {what}\n> ").bytes());
+            }
+            Activity::Requesting { .. }
+            | Activity::Streaming(_)
+            | Activity::Upgrading(Dialect::Exact, _) => {
+                exact::say_failure(out, Code::Limit, &format!("a {what}"));
+            }
         }
     }
-    Ok(())
-}
-
-/// A reply's text, a newline if it does not end in one, and the prompt.
-fn say(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend_from_slice(text);
-    if text.last() != Some(&b'\n') {
-        out.push(b'\n');
-    }
-    out.extend_from_slice(PROMPT);
-}
-
-/// Sends everything and empties `out`. Its memory is kept for what comes next.
-pub(super) fn write_out(lines: &Lines, out: &mut Vec<u8>) -> io::Result<()> {
-    if !out.is_empty() {
-        lines.connection().write_all(out)?;
-        out.clear();
-    }
-    Ok(())
-}
-
-/// As `write_out`, when there may be nothing to send for a long time.
-pub(super) fn write_out_and_rest(lines: &Lines, out: &mut Vec<u8>) -> io::Result<()> {
-    write_out(lines, out)?;
-    out.shrink_to(AT_REST);
-    Ok(())
 }

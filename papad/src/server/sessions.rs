@@ -55,6 +55,32 @@ impl Sessions {
         Some(id)
     }
 
+    /// Puts one on the list that another server had, whatever the bound says.
+    pub(super) fn add_again(&self, id: SessionId, peer: &str, since: Time, protocol: u32) {
+        let info = Info { peer: peer.to_owned(), since, protocol, doing: "nothing" };
+        let mut table = self.lock();
+        table.last_id = table.last_id.max(id);
+        table.sessions.insert(id, info);
+    }
+
+    /// Numbers new sessions from after this one.
+    pub(super) fn continue_from(&self, last_id: SessionId) {
+        let mut table = self.lock();
+        table.last_id = table.last_id.max(last_id);
+    }
+
+    pub(super) fn last_id(&self) -> SessionId {
+        self.lock().last_id
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> Option<Info> {
+        self.lock().sessions.get(&id).cloned()
+    }
+
     /// Removes a session; returns whether it was the last.
     pub(super) fn remove(&self, id: SessionId) -> bool {
         let mut table = self.lock();

@@ -6,22 +6,18 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use papa_protocol::frame::{self, END_OF_BATCH, Time};
 
 use super::Server;
-use super::lines::{Lines, Received};
-use super::session::{Ended, write_out, write_out_and_rest};
-use crate::processes::{Exit, Frames, Piece, Process, ReaderId, Sent, Waker, Wants};
+use super::client::Client;
+use super::handover::ById;
+use super::lines::Lines;
+use super::session::Ended;
+use crate::processes::{Exit, Frames, Piece, Place, Process, ReaderId, Sent, Waker, Wants};
 use crate::{log, sys};
 
 /// Bytes of output after which a batch is sent.
 const BATCH: u64 = 1024 * 1024;
-
-/// The client sends no more (`poll(2)`).
-pub(super) const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 /// How long a client may take to read that it is watching before its first batch is sent.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -35,6 +31,10 @@ pub(super) struct Watch {
     server: Arc<Server>,
     waker: Arc<Waker>,
     watched: Vec<Watched>,
+    /// No batch was sent yet.
+    is_first: bool,
+    /// A batch is on its way, or there, and not acknowledged.
+    is_answered_next: bool,
 }
 
 struct Watched {
@@ -58,46 +58,43 @@ impl Watch {
             Some(Watched { process, reader, ends: false, is_removed: false })
         });
         let watched = watched.collect();
-        Ok(Watch { server, waker, watched })
+        Ok(Watch { server, waker, watched, is_first: true, is_answered_next: false })
     }
 
-    /// Says that it is watching, watches until the client stops or nothing is left, and says which.
-    pub(super) fn run(
-        mut self,
-        lines: &mut Lines,
-        mut out: Vec<u8>,
-    ) -> Result<&'static [u8], Ended> {
-        write_out(lines, &mut out)?;
-        let mut is_first = true;
+    /// Watches until the client stops or nothing is left, and says which.
+    pub(super) fn run(&mut self, client: &mut Client) -> Result<&'static [u8], Ended> {
         loop {
-            self.waker.rearm();
-            let has_output = self.fill(&mut out)?;
-            if self.watched.is_empty() {
-                write_out(lines, &mut out)?;
-                return Ok(b"Nothing left to watch");
-            }
-            if !has_output {
-                write_out_and_rest(lines, &mut out)?;
-                if wants_to_stop(lines.peek()) {
-                    lines.next();
+            client.send()?;
+            if self.is_answered_next {
+                let answer = next_line(client)?;
+                self.is_answered_next = false;
+                self.acknowledge()?;
+                if self.watched.is_empty() {
+                    return Ok(b"Nothing left to watch");
+                }
+                if wants_to_stop(Some(&answer)) {
                     return Ok(b"Stopped watching");
                 }
-                self.wait(lines)?;
-                continue;
             }
-            if std::mem::take(&mut is_first) {
-                let_read(lines);
-            }
-            out.extend_from_slice(END_OF_BATCH);
-            write_out(lines, &mut out)?;
-            let answer = next_line(lines)?;
-            self.acknowledge()?;
+            self.waker.rearm();
+            let has_output = self.fill(&mut client.out.bytes)?;
             if self.watched.is_empty() {
                 return Ok(b"Nothing left to watch");
             }
-            if wants_to_stop(Some(&answer)) {
+            if has_output {
+                if std::mem::take(&mut self.is_first) {
+                    let_read(&client.lines);
+                }
+                client.out.bytes.extend_from_slice(END_OF_BATCH);
+                self.is_answered_next = true;
+                continue;
+            }
+            client.send_and_rest()?;
+            if wants_to_stop(client.lines.peek()) {
+                client.lines.next();
                 return Ok(b"Stopped watching");
             }
+            self.wait(client)?;
         }
     }
 
@@ -156,27 +153,66 @@ impl Watch {
     }
 
     /// Waits for output, for a line, or for the client's leaving.
-    fn wait(&self, lines: &mut Lines) -> Result<(), Ended> {
+    fn wait(&self, client: &mut Client) -> Result<(), Ended> {
         // A line that is there already is for the next batch: more are not read meanwhile.
         // Nor does it matter then that the client sends no more.
-        let wanted = match lines.peek() {
-            None => PollFlags::POLLIN | HUNG_UP,
-            Some(_) => PollFlags::empty(),
-        };
-        let mut fds = [
-            PollFd::new(self.waker.as_fd(), PollFlags::POLLIN),
-            PollFd::new(lines.as_fd(), wanted),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => return Ok(()),
-            result => result.map_err(io::Error::from)?,
-        };
-        let of_client = fds[1].revents().unwrap_or(PollFlags::POLLHUP);
-        if of_client.contains(PollFlags::POLLIN) {
-            return more(lines);
+        if client.lines.peek().is_some() {
+            client.wait_for_waker(&self.waker)
+        } else if client.wait_with(&self.waker)? {
+            client.listen()
+        } else {
+            Ok(())
         }
-        if of_client.is_empty() { Ok(()) } else { Err(Ended::ByClient) }
     }
+
+    /// What another server is to know, so that it can go on with this watch.
+    pub(super) fn told(&self) -> Told {
+        let watched = self.watched.iter().map(|watched| {
+            let Watched { process, reader, ends, is_removed } = watched;
+            TellWatched {
+                process: process.id,
+                place: process.place(*reader).unwrap_or_default(),
+                ends: *ends,
+                is_removed: *is_removed,
+            }
+        });
+        Told {
+            watched: watched.collect(),
+            is_first: self.is_first,
+            is_answered_next: self.is_answered_next,
+        }
+    }
+
+    /// Goes on with the watch of another server.
+    pub(super) fn resume(server: &Arc<Server>, told: Told, by_id: &ById) -> io::Result<Watch> {
+        let waker = Arc::new(Waker::new()?);
+        let Told { watched, is_first, is_answered_next } = told;
+        let watched = watched.into_iter().filter_map(|told| {
+            let process = Arc::clone(by_id.get(&told.process)?);
+            let reader = process.attach_again(Arc::clone(&waker), Wants::ALL, told.place);
+            let TellWatched { ends, is_removed, .. } = told;
+            Some(Watched { process, reader, ends, is_removed })
+        });
+        let (watched, server) = (watched.collect(), Arc::clone(server));
+        Ok(Watch { server, waker, watched, is_first, is_answered_next })
+    }
+}
+
+/// A watch as one server tells another of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) watched: Vec<TellWatched>,
+    pub(super) is_first: bool,
+    pub(super) is_answered_next: bool,
+}
+
+/// A watched process as one server tells another of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct TellWatched {
+    pub(super) process: u64,
+    pub(super) place: Place,
+    pub(super) ends: bool,
+    pub(super) is_removed: bool,
 }
 
 /// Frames as papa 1.0 writes them. It cannot say that output was lost.
@@ -232,19 +268,11 @@ fn wants_to_stop(line: Option<&[u8]>) -> bool {
     line.is_some_and(|line| line.eq_ignore_ascii_case(b"q"))
 }
 
-fn next_line(lines: &mut Lines) -> Result<Vec<u8>, Ended> {
+fn next_line(client: &mut Client) -> Result<Vec<u8>, Ended> {
     loop {
-        if let Some(line) = lines.next() {
+        if let Some(line) = client.lines.next() {
             return Ok(line);
         }
-        more(lines)?;
-    }
-}
-
-fn more(lines: &mut Lines) -> Result<(), Ended> {
-    match lines.read()? {
-        Received::Bytes => Ok(()),
-        Received::End => Err(Ended::ByClient),
-        Received::TooLong => Err(Ended::LineTooLong),
+        client.listen()?;
     }
 }

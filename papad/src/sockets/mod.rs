@@ -234,6 +234,14 @@ impl Sockets {
         self.link.drop_now(vec![name])
     }
 
+    /// Has the keeper hold all of them, one that has just been started.
+    pub(crate) fn hold_all(&self) -> io::Result<()> {
+        let table = self.lock();
+        let sockets = table.by_name.values();
+        let held: Vec<_> = sockets.map(|it| (Held::Socket(it.id), it.fd.as_fd())).collect();
+        held.chunks(sys::MAX_DESCRIPTORS).try_for_each(|part| self.link.hold(part))
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.lock().by_name.len()

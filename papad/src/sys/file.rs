@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{FallocateFlags, FcntlArg, fallocate, fcntl};
+use nix::fcntl::{FallocateFlags, FcntlArg, FdFlag, fallocate, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{Whence, lseek64};
 
@@ -49,6 +49,34 @@ pub(crate) fn readable_bytes(pipe: BorrowedFd) -> u64 {
 pub(crate) fn keep(fd: OwnedFd) -> OwnedFd {
     // Where so high a number is not allowed, children are slower to make, and that is all.
     duplicate_above(&fd, KEPT).unwrap_or(fd)
+}
+
+/// Puts what `with` is in place of what `fd` was, under the same number.
+pub(crate) fn replace(fd: BorrowedFd, with: BorrowedFd) -> io::Result<()> {
+    // SAFETY: both numbers are open, and whoever owns `fd` goes on owning its number: dup3 closes
+    // what it was and opens what it is to be in one step.
+    let result = unsafe { libc::dup3(with.as_raw_fd(), fd.as_raw_fd(), libc::O_CLOEXEC) };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Has a descriptor stay open when this process becomes another program.
+pub(crate) fn let_inherit(fd: BorrowedFd) -> io::Result<()> {
+    fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(())
+}
+
+/// Takes on a descriptor that the program before has left open.
+///
+/// # Errors
+/// `EBADF` if it has not.
+pub(crate) fn inherit(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl with F_SETFD touches no memory, and tells whether the number is one at all.
+    let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Errno::result(result)?;
+    // SAFETY: it is open, as was just seen, and only the keeper's start comes here, once for each
+    // number that it was left: nothing else in this program has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Marks all descriptors but the standard three close-on-exec.

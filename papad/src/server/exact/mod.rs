@@ -5,15 +5,18 @@ mod show;
 mod status;
 mod watch;
 
-use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
-use papa_protocol::exact::{self, Code, Failure, Hello, Request, WatchRequest};
+use papa_protocol::exact::{self, Code, Failure, Frame, Hello, Request, WatchRequest};
 
-use super::lines::{Lines, Received};
-use super::session::{Ended, GATHERED, write_out, write_out_and_rest};
+use super::client::Client;
+use super::lines::Received;
+use super::session::{Activity, Dialect, Ended, GATHERED};
+use super::upgrade::Awaited;
 use super::{Admission, Server};
-use crate::sys;
+
+pub(super) use watch::{TellWatched, TellWildcard, Told, Watching};
 
 /// What is answered to a request.
 enum Answer {
@@ -21,69 +24,101 @@ enum Answer {
     Lines(Vec<Vec<u8>>),
     /// `ok`, one line, and with its first byte this descriptor.
     Descriptor(Vec<u8>, OwnedFd),
-    /// The session goes on as a watch.
-    Watch(watch::Watching),
+    /// `ok`, these lines, and the session goes on as a watch.
+    Watch(Vec<Vec<u8>>, watch::Watching),
+    /// The answer comes when papad is upgraded, or cannot be.
+    Upgrade(Arc<Awaited>),
     /// `ok`, and the connection closes.
     Close,
 }
 
 type Outcome = Result<Answer, Failure>;
 
-/// Says that the session is exact, and talks until the client leaves.
-pub(super) fn talk(
-    admission: &Admission,
-    lines: &mut Lines,
-    out: &mut Vec<u8>,
-) -> Result<Infallible, Ended> {
+/// Says that the session is exact.
+pub(super) fn begin(admission: &Admission, client: &mut Client) -> Activity {
     let server = &admission.server;
     server.sessions.set_protocol(admission.id, 2);
-    lines.become_exact();
-    server.hello().write(out);
-    let mut was_watching = false;
+    client.lines.become_exact();
+    server.hello().write(&mut client.out.bytes);
+    Activity::Requesting { was_watching: false }
+}
+
+/// Takes requests until the session is to do something else.
+pub(super) fn talk(
+    admission: &Admission,
+    client: &mut Client,
+    was_watching: &mut bool,
+) -> Result<Activity, Ended> {
+    client.send()?;
     loop {
-        let Some(line) = lines.next() else {
-            write_out_and_rest(lines, out)?;
-            match lines.read()? {
-                Received::Bytes => continue,
+        client.pass()?;
+        let Some(line) = client.lines.next() else {
+            client.send_and_rest()?;
+            match client.read()? {
+                Received::Bytes | Received::Nothing => continue,
                 Received::End => return Err(Ended::ByClient),
-                Received::TooLong => return Err(too_long(lines, out)),
+                Received::TooLong => return Err(Ended::LineTooLong),
             }
         };
         // What was said to a watch before its end was heard has nothing to do any more.
-        if was_watching && is_left_over(&line) {
+        if *was_watching && is_left_over(&line) {
             continue;
         }
-        was_watching = false;
-        let answer = match exact::parse(&line) {
-            Ok(None) => continue,
-            Ok(Some(Request::Watch(request))) => {
-                admission.server.sessions.set_doing(admission.id, "watch");
-                watch::Watching::new(server, &request).map(Answer::Watch)
-            }
-            Ok(Some(request)) => request::run(admission, request, lines),
-            Err(failure) => Err(failure),
-        };
-        server.compact();
-        match answer {
-            Ok(Answer::Lines(replies)) => exact::write_ok(out, &replies),
-            Ok(Answer::Descriptor(reply, fd)) => send_with_descriptor(lines, out, reply, &fd)?,
-            Ok(Answer::Watch(watching)) => {
-                watching.run(lines, out).map_err(|ended| match ended {
-                    Ended::LineTooLong => too_long(lines, out),
-                    ended => ended,
-                })?;
-                was_watching = true;
-            }
-            Ok(Answer::Close) => {
-                exact::write_ok(out, &[]);
-                return Err(Ended::ByQuit);
-            }
-            Err(failure) => exact::write_error(out, &failure),
+        *was_watching = false;
+        if let Some(activity) = answer(admission, client, &line) {
+            return Ok(activity);
         }
-        if out.len() > GATHERED {
-            write_out(lines, out)?;
+        if client.out.is_much(GATHERED) {
+            client.send()?;
         }
     }
+}
+
+/// Watches until the client stops it, or nothing is left.
+pub(super) fn watch(watching: &mut Watching, client: &mut Client) -> Result<Activity, Ended> {
+    let ended = watching.run(client)?;
+    Frame::End(ended).write(&mut client.out.bytes);
+    Ok(Activity::Requesting { was_watching: true })
+}
+
+/// Answers one line; returns what the session does next if that is something else.
+fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Activity> {
+    let server = &admission.server;
+    let answer = match exact::parse(line) {
+        Ok(None) => return None,
+        Ok(Some(Request::Watch(request))) => {
+            server.sessions.set_doing(admission.id, "watch");
+            let watching = watch::Watching::new(server, &request);
+            watching.map(|(watching, opening)| Answer::Watch(opening, watching))
+        }
+        Ok(Some(request)) => request::run(admission, request, &mut client.lines),
+        Err(failure) => Err(failure),
+    };
+    server.compact();
+    let out = &mut client.out;
+    match answer {
+        Ok(Answer::Lines(replies)) => exact::write_ok(&mut out.bytes, &replies),
+        Ok(Answer::Descriptor(reply, fd)) => {
+            out.push_descriptor(fd);
+            exact::write_ok(&mut out.bytes, &[reply]);
+        }
+        Ok(Answer::Watch(opening, watching)) => {
+            exact::write_ok(&mut out.bytes, &opening);
+            return Some(Activity::Streaming(watching));
+        }
+        Ok(Answer::Upgrade(awaited)) => return Some(Activity::Upgrading(Dialect::Exact, awaited)),
+        Ok(Answer::Close) => {
+            exact::write_ok(&mut out.bytes, &[]);
+            return Some(Activity::Leaving);
+        }
+        Err(failure) => exact::write_error(&mut out.bytes, &failure),
+    }
+    None
+}
+
+/// Says that something failed.
+pub(super) fn say_failure(out: &mut Vec<u8>, code: Code, what: &str) {
+    exact::write_error(out, &Failure::new(code, what));
 }
 
 /// Whether a line can only have been meant for a watch.
@@ -99,30 +134,4 @@ impl Server {
             id: self.life.born.id.clone(),
         }
     }
-}
-
-/// What is left to say when a line has no end.
-fn too_long(lines: &Lines, out: &mut Vec<u8>) -> Ended {
-    let most = super::lines::MAX_LINE;
-    let failure = Failure::new(Code::Limit, format!("a line may have at most {most} bytes"));
-    exact::write_error(out, &failure);
-    // The client may be gone.
-    let _ = write_out(lines, out);
-    Ended::ToldTooLong
-}
-
-/// The descriptor travels with the first byte of its reply, after all that was said before.
-fn send_with_descriptor(
-    lines: &Lines,
-    out: &mut Vec<u8>,
-    reply: Vec<u8>,
-    fd: &OwnedFd,
-) -> Result<(), Ended> {
-    write_out(lines, out)?;
-    let mut bytes = Vec::new();
-    exact::write_ok(&mut bytes, &[reply]);
-    let (first, rest) = bytes.split_at(1);
-    sys::send(lines.as_fd(), first, &[fd.as_fd()])?;
-    out.extend_from_slice(rest);
-    Ok(())
 }

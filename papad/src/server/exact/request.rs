@@ -75,6 +75,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
         Request::ExitIfIdle => {
             Err(Failure::new(Code::Busy, "papad has processes, sockets or values"))
         }
+        Request::Upgrade { path } => server.ask_for_upgrade(path.as_deref()).map(Answer::Upgrade),
         Request::Quit => Ok(Answer::Close),
         Request::Watch(_) => Err(Failure::new(Code::Internal, "a watch is begun elsewhere")),
     }
@@ -96,6 +97,7 @@ fn name_of(request: &Request) -> &'static str {
         Request::Fetch { .. } => "fetch",
         Request::Status => "status",
         Request::ExitIfIdle => "exit-if-idle",
+        Request::Upgrade { .. } => "upgrade",
         Request::Quit => "quit",
     }
 }

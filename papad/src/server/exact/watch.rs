@@ -2,12 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use papa_protocol::exact::{
     self, AckTo, Code, End, Failure, Frame, From, Line, Mode, Watch, WatchRequest,
@@ -17,11 +13,13 @@ use papa_protocol::name::{Pattern, Patterns};
 use papa_protocol::text::shown;
 
 use super::super::Server;
-use super::super::lines::{Lines, Received};
-use super::super::session::{Ended, write_out, write_out_and_rest};
-use super::super::watch::{HUNG_UP, detach};
+use super::super::client::Client;
+use super::super::handover::ById;
+use super::super::session::Ended;
+use super::super::watch::detach;
 use crate::processes::{
-    Exit, Frames, Next, NoReader, Numbers, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
+    Exit, Frames, Next, NoReader, Numbers, Piece, Place, Process, ReaderId, Sent, Start, Waker,
+    Wants,
 };
 
 /// Bytes of output that are gathered before they are sent.
@@ -31,7 +29,7 @@ const BATCH: u64 = 256 * 1024;
 const REMEMBERED: usize = 256;
 
 /// A session that watches: it takes acknowledgements, further watches and `stop`, and nothing else.
-pub(super) struct Watching {
+pub(in crate::server) struct Watching {
     server: Arc<Server>,
     waker: Arc<Waker>,
     watched: Vec<Watched>,
@@ -43,8 +41,6 @@ pub(super) struct Watching {
     window: u64,
     /// Names of the last few that are watched no more: what is said of them has crossed the news.
     over: VecDeque<Vec<u8>>,
-    /// The answer to the request that began the watch.
-    opening: Vec<Vec<u8>>,
 }
 
 struct Watched {
@@ -65,23 +61,29 @@ struct Wildcard {
 }
 
 impl Watching {
-    /// Begins a watch.
-    pub(super) fn new(server: &Arc<Server>, request: &Watch) -> Result<Watching, Failure> {
-        let waker = Waker::new().map_err(|error| internal(&error))?;
-        let waker = Arc::new(waker);
+    /// Begins a watch; returns it with the lines of its answer.
+    pub(super) fn new(
+        server: &Arc<Server>,
+        request: &Watch,
+    ) -> Result<(Watching, Vec<Vec<u8>>), Failure> {
+        let empty = Watching::empty(server, request.window);
+        let mut watching = empty.map_err(|error| internal(&error))?;
+        let opening = watching.add(request)?;
+        Ok((watching, opening))
+    }
+
+    fn empty(server: &Arc<Server>, window: u64) -> io::Result<Watching> {
+        let waker = Arc::new(Waker::new()?);
         server.processes.subscribe(&waker);
-        let mut watching = Watching {
+        Ok(Watching {
             server: Arc::clone(server),
             seen: server.processes.listings(),
             waker,
             watched: Vec::new(),
             wildcards: Vec::new(),
-            window: request.window,
+            window,
             over: VecDeque::new(),
-            opening: Vec::new(),
-        };
-        watching.opening = watching.add(request)?;
-        Ok(watching)
+        })
     }
 
     /// Adds what a request names; returns the lines of its answer. After a failure, nothing of it
@@ -162,33 +164,33 @@ impl Watching {
     }
 
     /// Watches until the client stops it, or nothing is left.
-    pub(super) fn run(mut self, lines: &mut Lines, out: &mut Vec<u8>) -> Result<(), Ended> {
-        exact::write_ok(out, &std::mem::take(&mut self.opening));
+    pub(super) fn run(&mut self, client: &mut Client) -> Result<exact::Ended, Ended> {
         loop {
+            client.pass()?;
             self.waker.rearm();
-            self.join_new(out);
-            let has_sent = self.send(out)?;
+            self.join_new(&mut client.out.bytes);
+            let has_sent = self.send(&mut client.out.bytes)?;
             if !has_sent && self.is_finished() {
-                Frame::End(exact::Ended::Finished).write(out);
-                return Ok(());
+                return Ok(exact::Ended::Finished);
             }
-            write_out(lines, out)?;
-            if has_sent && can_hear(lines)? {
-                listen(lines)?;
+            client.send()?;
+            if has_sent && client.has_said_more()? {
+                client.listen()?;
             }
             let mut has_heard = false;
-            while let Some(line) = lines.next() {
+            while let Some(line) = client.lines.next() {
                 has_heard = true;
-                if self.hear(&line, out)? {
-                    Frame::End(exact::Ended::Stopped).write(out);
-                    return Ok(());
+                if self.hear(&line, &mut client.out.bytes)? {
+                    return Ok(exact::Ended::Stopped);
                 }
             }
             if !has_sent && !has_heard {
                 if self.in_flight() == 0 {
-                    write_out_and_rest(lines, out)?;
+                    client.send_and_rest()?;
                 }
-                self.wait(lines)?;
+                if client.wait_with(&self.waker)? {
+                    client.listen()?;
+                }
             }
         }
     }
@@ -324,32 +326,82 @@ impl Watching {
         Ok(Ok(()))
     }
 
-    /// Waits for output, for a line, or for the client's leaving.
-    fn wait(&self, lines: &mut Lines) -> Result<(), Ended> {
-        let mut fds = [
-            PollFd::new(self.waker.as_fd(), PollFlags::POLLIN),
-            PollFd::new(lines.as_fd(), PollFlags::POLLIN | HUNG_UP),
-        ];
-        match poll(&mut fds, PollTimeout::NONE) {
-            Err(Errno::EINTR) => return Ok(()),
-            result => result.map_err(io::Error::from)?,
-        };
-        if fds[1].any().unwrap_or(true) { listen(lines) } else { Ok(()) }
+    /// What another server is to know, so that it can go on with this watch. What has joined by
+    /// now is said in `out`.
+    pub(in crate::server) fn told(&mut self, out: &mut Vec<u8>) -> Told {
+        self.join_new(out);
+        let watched = self.watched.iter().map(|watched| TellWatched {
+            process: watched.process.id,
+            name: watched.process.name.clone(),
+            place: watched.process.place(watched.reader).unwrap_or_default(),
+            wants: watched.wants,
+            until: watched.until,
+            has_ended: watched.has_ended,
+            is_over: watched.is_over,
+        });
+        let wildcards = self.wildcards.iter().map(|Wildcard { patterns, wants }| TellWildcard {
+            patterns: patterns.words().to_vec(),
+            wants: *wants,
+        });
+        Told {
+            watched: watched.collect(),
+            wildcards: wildcards.collect(),
+            window: self.window,
+            over: self.over.iter().cloned().collect(),
+        }
+    }
+
+    /// Goes on with the watch of another server.
+    pub(in crate::server) fn resume(
+        server: &Arc<Server>,
+        told: Told,
+        by_id: &ById,
+        out: &mut Vec<u8>,
+    ) -> io::Result<Watching> {
+        let mut watching = Watching::empty(server, told.window)?;
+        watching.over = told.over.into();
+        for TellWildcard { patterns, wants } in told.wildcards {
+            watching.wildcards.push(Wildcard { patterns: Patterns::new(patterns), wants });
+        }
+        for told in told.watched {
+            let Some(process) = by_id.get(&told.process).map(Arc::clone) else {
+                Frame::Removed { name: told.name }.write(out);
+                continue;
+            };
+            let TellWatched { place, wants, until, has_ended, is_over, .. } = told;
+            let reader = process.attach_again(Arc::clone(&watching.waker), wants, place);
+            watching.watched.push(Watched { process, reader, wants, until, has_ended, is_over });
+        }
+        Ok(watching)
     }
 }
 
-/// Whether the client has said something, while there is more to be sent to it.
-fn can_hear(lines: &Lines) -> io::Result<bool> {
-    let mut fds = [PollFd::new(lines.as_fd(), PollFlags::POLLIN)];
-    Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+/// A watch as one server tells another of it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::server) struct Told {
+    pub(in crate::server) watched: Vec<TellWatched>,
+    pub(in crate::server) wildcards: Vec<TellWildcard>,
+    pub(in crate::server) window: u64,
+    pub(in crate::server) over: Vec<Vec<u8>>,
 }
 
-fn listen(lines: &mut Lines) -> Result<(), Ended> {
-    match lines.read()? {
-        Received::Bytes => Ok(()),
-        Received::End => Err(Ended::ByClient),
-        Received::TooLong => Err(Ended::LineTooLong),
-    }
+/// A watched process as one server tells another of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::server) struct TellWatched {
+    pub(in crate::server) process: u64,
+    pub(in crate::server) name: Vec<u8>,
+    pub(in crate::server) place: Place,
+    pub(in crate::server) wants: Wants,
+    pub(in crate::server) until: Option<u64>,
+    pub(in crate::server) has_ended: bool,
+    pub(in crate::server) is_over: bool,
+}
+
+/// What new processes join by, as one server tells another of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::server) struct TellWildcard {
+    pub(in crate::server) patterns: Vec<Vec<u8>>,
+    pub(in crate::server) wants: Wants,
 }
 
 impl Watched {

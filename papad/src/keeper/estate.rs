@@ -1,0 +1,103 @@
+//! What one keeper leaves to the next: all that it holds, and who the server is.
+//!
+//! It is a memory file of records like the journal's, which is the next keeper's standard input;
+//! what they name by its number is inherited. So the keeper can become another program, and stay
+//! the same process.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::str::FromStr;
+
+use nix::unistd::Pid;
+
+use super::holdings::Holdings;
+use crate::journal::{self, Record};
+use crate::link::{Held, Link, Start};
+use crate::sys;
+
+/// What is left to the next keeper.
+pub(super) struct Estate {
+    pub(super) held: Holdings,
+    pub(super) start: Start,
+    pub(super) skipped: u64,
+    /// The server that runs, if it is a child, and the keeper's end of its link.
+    pub(super) server: Option<Pid>,
+    pub(super) link: OwnedFd,
+}
+
+/// Writes what another keeper needs, and lets it inherit all that is named.
+pub(super) fn write(
+    held: &Holdings,
+    start: &Start,
+    skipped: u64,
+    server: Option<Pid>,
+    link: impl AsFd,
+) -> io::Result<File> {
+    let file = sys::memfd(c"papad-estate")?;
+    let mut writer = io::BufWriter::new(&file);
+    let link = link.as_fd();
+    sys::let_inherit(link)?;
+    let server = server.map_or(0, Pid::as_raw);
+    let keeper = Record::new("keeper")
+        .pair("start", start.to_text())
+        .pair("skipped", skipped.to_string())
+        .pair("server", server.to_string())
+        .pair("link", link.as_raw_fd().to_string());
+    writer.write_all(&keeper.into_bytes())?;
+    for (name, fd) in held.iter() {
+        sys::let_inherit(fd.as_fd())?;
+        let record = Record::new("held").word(name.to_string()).number(fd.as_raw_fd());
+        writer.write_all(&record.into_bytes())?;
+    }
+    writer.flush()?;
+    drop(writer);
+    Ok(file)
+}
+
+/// What a server leaves to a keeper that it starts: its link, by which everything else comes.
+pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result<File> {
+    write(&Holdings::default(), start, skipped, None, link)
+}
+
+/// Reads what another keeper has left; everything that it names belongs to this one from now on.
+///
+/// # Errors
+/// If it cannot be understood. What could be is kept from being closed no longer.
+pub(super) fn read(file: &File) -> io::Result<Estate> {
+    let mut held = Holdings::default();
+    let mut keeper = None;
+    let skipped = journal::replay(file, |verb, mut fields| {
+        match verb {
+            b"held" => {
+                let name = String::from_utf8(fields.word()?).ok()?;
+                let name = Held::from_str(&name).ok()?;
+                held.hold(name, inherit(fields.number()?)?);
+            }
+            b"keeper" => {
+                let pairs = fields.pairs();
+                let get = |key: &str| {
+                    let found = pairs.iter().find(|(its, _)| its == key.as_bytes());
+                    found.and_then(|(_, value)| std::str::from_utf8(value).ok())
+                };
+                let start = Start::from_text(get("start")?).ok()?;
+                let skipped = get("skipped")?.parse().ok()?;
+                let server = get("server")?.parse().ok().filter(|&pid| pid > 0);
+                let link = inherit(get("link")?.parse().ok()?)?;
+                keeper = Some((start, skipped, server.map(Pid::from_raw), link));
+            }
+            _ => return None,
+        }
+        Some(())
+    })?;
+    let what = "what the keeper before has left cannot be read";
+    if skipped > 0 {
+        return Err(io::Error::other(what));
+    }
+    let (start, skipped, server, link) = keeper.ok_or_else(|| io::Error::other(what))?;
+    Ok(Estate { held, start, skipped, server, link })
+}
+
+fn inherit(number: RawFd) -> Option<OwnedFd> {
+    sys::inherit(number).ok()
+}

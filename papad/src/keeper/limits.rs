@@ -1,0 +1,34 @@
+//! How many descriptors papad may have.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Uid;
+
+/// Descriptors that the keeper may have open beyond the server's limit: the server, not the
+/// keeper, is to be the one that meets it and answers with an error.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// The most descriptors papad asks for, where it may (`nr_open`'s usual value).
+const WANTED_DESCRIPTORS: u64 = 1 << 20;
+
+/// Asks for as many descriptors as papad may have; returns the limits it was started with.
+pub(super) fn raise_descriptor_limit() -> (u64, u64) {
+    let resource = Resource::RLIMIT_NOFILE;
+    let (soft, hard) = getrlimit(resource).unwrap_or((1024, 1024));
+    let allowed = if Uid::effective().is_root() { hard.max(WANTED_DESCRIPTORS) } else { hard };
+    // Fewer descriptors mean fewer processes, not another papad.
+    if setrlimit(resource, allowed, allowed).is_err() {
+        let _ = setrlimit(resource, hard, hard);
+    }
+    (soft, hard)
+}
+
+/// The limit at which the server answers with an error while the keeper still has descriptors.
+pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft > 2 * RESERVED_DESCRIPTORS {
+        setrlimit(Resource::RLIMIT_NOFILE, soft - RESERVED_DESCRIPTORS, hard)?;
+    }
+    Ok(())
+}

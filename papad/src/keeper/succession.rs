@@ -1,0 +1,332 @@
+//! From one server to the next while sessions go on: an upgrade.
+//!
+//! A candidate is started from the new program beside the server that runs. It reads all that is
+//! held and says that it is able to take over; then the server parts, which is to stop its sessions
+//! and to hand them over; then the candidate is started in earnest. Until that one takes the baton,
+//! the server that runs can go on as if nothing had been, and does when nobody is left who could
+//! take it. From then on there is no way back but to start the old program anew.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Keeper, Server, reap};
+use crate::link::{Held, Link, ToKeeper, ToServer};
+use crate::{launch, log, sys};
+
+/// How long a candidate may take to find out whether it can take over.
+const CHECKING_TIME: Duration = Duration::from_secs(10);
+
+/// How long the server that runs may take to part. It gives up by itself before that.
+const PARTING_TIME: Duration = Duration::from_secs(10);
+
+/// How long a candidate may take to take the baton, once it has everything.
+const TAKING_TIME: Duration = Duration::from_secs(10);
+
+/// How long a new version is on trial: if it ends before, the old one is put back.
+const TRIAL_TIME: Duration = Duration::from_secs(5);
+
+/// How far an upgrade has come.
+#[derive(Default)]
+pub(super) enum Succession {
+    #[default]
+    None,
+    /// The candidate finds out whether it can take over.
+    Checking(Candidate, Instant),
+    /// The server that runs stops its sessions.
+    Parting(Candidate, Instant),
+    /// The candidate has everything, and is to take the baton.
+    Taking(Candidate, Instant),
+}
+
+/// A server that is to take over.
+pub(super) struct Candidate {
+    pid: Pid,
+    link: Link,
+    /// Another program than the keeper's own.
+    program: Option<OwnedFd>,
+    /// By which number a client asked for it.
+    request: Option<u64>,
+}
+
+/// A new version that has taken over and is not trusted yet.
+pub(super) struct Trial {
+    pub(super) program: OwnedFd,
+    /// When it is over; `None` until the server is ready.
+    pub(super) until: Option<Instant>,
+}
+
+/// What can happen in an upgrade.
+pub(super) enum Event {
+    Said(ToKeeper),
+    /// The candidate has ended, or has let go of its link.
+    Ended,
+    Parted,
+    Stays(String),
+    ServerEnded,
+    TimeIsUp,
+}
+
+impl Succession {
+    pub(super) fn candidate(&self) -> Option<&Candidate> {
+        match self {
+            Succession::None => None,
+            Succession::Checking(candidate, _)
+            | Succession::Parting(candidate, _)
+            | Succession::Taking(candidate, _) => Some(candidate),
+        }
+    }
+
+    pub(super) fn until(&self) -> Option<Instant> {
+        match self {
+            Succession::None => None,
+            Succession::Checking(_, until)
+            | Succession::Parting(_, until)
+            | Succession::Taking(_, until) => Some(*until),
+        }
+    }
+}
+
+impl Candidate {
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Ends it. Its baton goes with it.
+    fn dismiss(self) {
+        // It may be gone already, which is what is wanted.
+        let _ = kill(self.pid, Signal::SIGKILL);
+        let _ = sys::reap_at_end(self.pid);
+    }
+}
+
+impl Keeper {
+    /// Begins an upgrade to this program, or to what is now where papad was started from.
+    pub(super) fn begin_upgrade(&mut self, request: Option<u64>, program: Option<OwnedFd>) {
+        let begun = self.start_candidate(request, program);
+        match begun {
+            Ok(candidate) => {
+                log::info!("keeper", "upgrading; server {} is checked", candidate.pid);
+                let until = Instant::now() + CHECKING_TIME;
+                self.succession = Succession::Checking(candidate, until);
+            }
+            Err(why) => self.tell_not_upgraded(request, &why),
+        }
+    }
+
+    fn start_candidate(
+        &self,
+        request: Option<u64>,
+        program: Option<OwnedFd>,
+    ) -> Result<Candidate, String> {
+        if self.succession.candidate().is_some() || self.trial.is_some() {
+            return Err("another upgrade is under way".to_owned());
+        }
+        if self.leaving || !matches!(self.server, Server::Running { ready: true, .. }) {
+            return Err("papad is not ready".to_owned());
+        }
+        let program = match program {
+            Some(program) => program,
+            None => open_installed().map_err(|error| {
+                format!("the program that papad was started from cannot be opened: {error}")
+            })?,
+        };
+        let path = PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
+        let candidate = self.run_candidate(&path);
+        let candidate =
+            candidate.map_err(|error| format!("the new program cannot be run: {error}"))?;
+        Ok(Candidate { program: Some(program), request, ..candidate })
+    }
+
+    fn run_candidate(&self, path: &Path) -> io::Result<Candidate> {
+        let (link, end) = Link::pair()?;
+        // However broken it is, it does not hold the keeper up for long.
+        link.set_patience(Some(CHECKING_TIME))?;
+        let child = launch::start_server(path, &self.options, end)?;
+        let pid = Pid::from_raw(child.id() as i32);
+        Ok(Candidate { pid, link, program: None, request: None })
+    }
+
+    /// Has another server of this program take over from the one that has started this keeper,
+    /// and has handed it everything.
+    pub(super) fn succeed(&mut self) {
+        match self.run_candidate(Path::new(launch::SELF)) {
+            Ok(candidate) => self.succession = self.start_successor(candidate),
+            Err(error) => {
+                log::error!("keeper", "cannot start a server: {error}");
+                self.held.drop(Held::Baton);
+            }
+        }
+    }
+
+    /// Goes on with an upgrade after something has happened to it.
+    pub(super) fn advance_upgrade(&mut self, event: Event) {
+        let succession = std::mem::take(&mut self.succession);
+        self.succession = match (succession, event) {
+            (Succession::Checking(candidate, until), Event::Said(ToKeeper::Here)) => {
+                let skipped = self.skipped;
+                let told = candidate
+                    .link
+                    .hand_over(self.held.iter())
+                    .and_then(|()| candidate.link.tell_server(&ToServer::Rehearse { skipped }));
+                match told {
+                    Ok(()) => Succession::Checking(candidate, until),
+                    Err(error) => {
+                        self.fail_upgrade(candidate, &format!("it hears nothing: {error}"))
+                    }
+                }
+            }
+            (Succession::Checking(candidate, _), Event::Said(ToKeeper::Able)) => {
+                if let Server::Running { link, .. } = &self.server {
+                    // If it is gone, its end is what comes next.
+                    let _ = link.tell_server(&ToServer::Part);
+                }
+                Succession::Parting(candidate, Instant::now() + PARTING_TIME)
+            }
+            (Succession::Parting(candidate, _), Event::Parted) => self.start_successor(candidate),
+            (Succession::Checking(candidate, _), Event::Said(ToKeeper::Unable(why)))
+            | (Succession::Parting(candidate, _), Event::Stays(why)) => {
+                self.fail_upgrade(candidate, &why)
+            }
+            // It has taken over; or it cannot but do so, since nobody else is left.
+            (
+                Succession::Taking(candidate, _),
+                Event::Said(ToKeeper::Took) | Event::ServerEnded,
+            ) => {
+                self.put_in_charge(candidate);
+                Succession::None
+            }
+            (
+                Succession::Checking(candidate, _) | Succession::Parting(candidate, _),
+                Event::ServerEnded,
+            ) => {
+                self.held.drop_passing();
+                self.fail_upgrade(candidate, "the server that runs has ended")
+            }
+            (
+                Succession::Checking(candidate, _)
+                | Succession::Parting(candidate, _)
+                | Succession::Taking(candidate, _),
+                Event::Ended,
+            ) => self.fail_upgrade(candidate, "the new version ended before it could take over"),
+            (Succession::Checking(candidate, _), Event::TimeIsUp) => {
+                self.fail_upgrade(candidate, "the new version does not say that it can take over")
+            }
+            (Succession::Parting(candidate, _), Event::TimeIsUp) => {
+                self.fail_upgrade(candidate, "the server that runs does not stop")
+            }
+            (Succession::Taking(candidate, _), Event::TimeIsUp) => {
+                self.fail_upgrade(candidate, "the new version does not take over")
+            }
+            // Nobody takes over any more: the server that has parted is to know.
+            (Succession::None, Event::Parted) => {
+                self.held.drop(Held::Baton);
+                Succession::None
+            }
+            (succession, Event::Said(_) | Event::Parted | Event::Stays(_)) => succession,
+            (Succession::None, Event::Ended | Event::ServerEnded | Event::TimeIsUp) => {
+                Succession::None
+            }
+        };
+    }
+
+    /// Starts the candidate in earnest: the server that runs has parted.
+    fn start_successor(&mut self, candidate: Candidate) -> Succession {
+        self.start.starts += 1;
+        let told = candidate
+            .link
+            .hand_over(self.held.iter())
+            .and_then(|()| candidate.link.tell_server(&ToServer::Start(self.start.clone())));
+        // Only the candidate can take it now: if it ends, the server that has parted goes on.
+        self.held.drop(Held::Baton);
+        match told {
+            Ok(()) => Succession::Taking(candidate, Instant::now() + TAKING_TIME),
+            Err(error) => self.fail_upgrade(candidate, &format!("it hears nothing: {error}")),
+        }
+    }
+
+    /// The candidate is the server from now on.
+    fn put_in_charge(&mut self, candidate: Candidate) {
+        let Candidate { pid, link, program, .. } = candidate;
+        // From now on the keeper has as much patience as it takes.
+        let _ = link.set_patience(None);
+        let child = Some(pid);
+        let server = Server::Running { child, link, ready: false };
+        let before = std::mem::replace(&mut self.server, server);
+        if let Server::Running { child, .. } = before {
+            self.retiring = child;
+        }
+        self.start.last_end = Some(0);
+        self.told = None;
+        self.trial = program.map(|program| Trial { program, until: None });
+        // It may be what has ended already.
+        self.reap_retiring();
+        if let (true, Server::Running { link, .. }) = (self.leaving, &self.server) {
+            let _ = link.tell_server(&ToServer::Leave);
+        }
+    }
+
+    fn fail_upgrade(&mut self, candidate: Candidate, why: &str) -> Succession {
+        let request = candidate.request;
+        candidate.dismiss();
+        self.held.drop(Held::Baton);
+        self.tell_not_upgraded(request, why);
+        // If the candidate had taken the baton, the next server is told by this.
+        self.start.put_back = Some(why.to_owned());
+        Succession::None
+    }
+
+    fn tell_not_upgraded(&self, request: Option<u64>, why: &str) {
+        log::error!("keeper", "not upgraded: {why}");
+        if let (Some(request), Server::Running { link, .. }) = (request, &self.server) {
+            // If the server is gone, so is the session that asked.
+            let _ = link.tell_server(&ToServer::UpgradeFailed(request, why.to_owned()));
+        }
+    }
+
+    /// A new version that is ready is on trial from now on.
+    pub(super) fn begin_trial(&mut self) {
+        if let Some(trial) = &mut self.trial {
+            log::info!("keeper", "upgraded");
+            trial.until = Some(Instant::now() + TRIAL_TIME);
+        }
+    }
+
+    /// A server has ended: if it was on trial, the program of before is put back, which is the one
+    /// that the keeper still is.
+    pub(super) fn end_trial(&mut self) {
+        if self.trial.take().is_some() {
+            let why = "the new version ended soon after it had taken over";
+            log::error!("keeper", "{why}; the old one is put back");
+            self.start.put_back = Some(why.to_owned());
+        }
+    }
+
+    /// Reaps a server that was followed by another.
+    pub(super) fn reap_retiring(&mut self) {
+        if self.retiring.is_some_and(|pid| reap(pid).is_some()) {
+            self.retiring = None;
+        }
+    }
+}
+
+/// The program that is now where this one was started from: after it was replaced, another.
+fn open_installed() -> io::Result<OwnedFd> {
+    let path = launch::installed()?;
+    Ok(sys::keep(File::open(path)?.into()))
+}
+
+impl AsFd for Candidate {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.link.as_fd()
+    }
+}

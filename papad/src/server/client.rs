@@ -1,0 +1,183 @@
+//! Both directions of one connection: lines in, replies and frames out. Whoever waits here stops
+//! at the gate.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::lines::{Lines, Received};
+use super::session::Ended;
+use crate::gate::Gate;
+use crate::processes::Waker;
+use crate::sys;
+
+/// Bytes of memory for replies that a session keeps while it waits.
+const AT_REST: usize = 4096;
+
+/// Descriptors that may wait to be sent.
+const MAX_DESCRIPTORS: usize = 16;
+
+/// The client sends no more (`poll(2)`).
+const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+
+/// One client. Its connection never blocks; waiting is done by poll(2).
+pub(super) struct Client {
+    pub(super) lines: Lines,
+    /// What is to be said. It is sent by [`Client::send`].
+    pub(super) out: Out,
+    gate: Arc<Gate>,
+}
+
+/// Bytes that are to be sent, and descriptors that go with them.
+#[derive(Default)]
+pub(super) struct Out {
+    pub(super) bytes: Vec<u8>,
+    /// So many bytes of them are sent.
+    sent: usize,
+    /// Each with the place of the byte that it goes with.
+    descriptors: VecDeque<(usize, OwnedFd)>,
+}
+
+impl Out {
+    /// What another server had left to send; the places of descriptors count from its beginning.
+    pub(super) fn new(bytes: Vec<u8>, descriptors: VecDeque<(usize, OwnedFd)>) -> Out {
+        Out { bytes, sent: 0, descriptors }
+    }
+
+    /// Has a descriptor go with the byte that is appended next.
+    pub(super) fn push_descriptor(&mut self, fd: OwnedFd) {
+        self.descriptors.push_back((self.bytes.len(), fd));
+    }
+
+    /// Whether it is time to send, though there is more to be said.
+    pub(super) fn is_much(&self, bytes: usize) -> bool {
+        self.bytes.len() - self.sent > bytes || self.descriptors.len() >= MAX_DESCRIPTORS
+    }
+
+    /// What is not sent yet.
+    pub(super) fn unsent(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+
+    /// Descriptors that are not sent yet, each with its place among the unsent bytes.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.descriptors.iter().map(|(place, fd)| (place - self.sent, fd.as_fd()))
+    }
+
+    /// Sends what the connection takes now; true when that was all.
+    fn send_some(&mut self, mut connection: &File) -> io::Result<bool> {
+        while self.sent < self.bytes.len() {
+            let with_descriptor = self.descriptors.front().filter(|(place, _)| *place == self.sent);
+            let sent = if let Some((_, fd)) = with_descriptor {
+                let first = &self.bytes[self.sent..=self.sent];
+                sys::send(connection.as_fd(), first, &[fd.as_fd()]).map(|()| 1)
+            } else {
+                let until = self.descriptors.front().map_or(self.bytes.len(), |(place, _)| *place);
+                connection.write(&self.bytes[self.sent..until])
+            };
+            match sent {
+                Ok(count) => {
+                    if self.descriptors.front().is_some_and(|(place, _)| *place == self.sent) {
+                        self.descriptors.pop_front();
+                    }
+                    self.sent += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.bytes.clear();
+        self.sent = 0;
+        Ok(true)
+    }
+}
+
+impl Client {
+    pub(super) fn new(lines: Lines, out: Out, gate: Arc<Gate>) -> Client {
+        Client { lines, out, gate }
+    }
+
+    /// Sends everything. The memory for it is kept for what comes next.
+    pub(super) fn send(&mut self) -> Result<(), Ended> {
+        while !self.out.send_some(self.lines.connection())? {
+            self.wait(PollFlags::POLLOUT, None)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Client::send`], when there may be nothing to send for a long time.
+    pub(super) fn send_and_rest(&mut self) -> Result<(), Ended> {
+        self.send()?;
+        self.out.bytes.shrink_to(AT_REST);
+        Ok(())
+    }
+
+    /// Waits for more bytes of lines.
+    pub(super) fn read(&mut self) -> Result<Received, Ended> {
+        loop {
+            self.wait(PollFlags::POLLIN, None)?;
+            match self.lines.read()? {
+                Received::Nothing => {}
+                received => return Ok(received),
+            }
+        }
+    }
+
+    /// Waits for more bytes of lines, and is content with nothing less.
+    pub(super) fn listen(&mut self) -> Result<(), Ended> {
+        match self.read()? {
+            Received::Bytes | Received::Nothing => Ok(()),
+            Received::End => Err(Ended::ByClient),
+            Received::TooLong => Err(Ended::LineTooLong),
+        }
+    }
+
+    /// Whether the client has said something that is not read yet.
+    pub(super) fn has_said_more(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self.lines.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+    }
+
+    /// Waits until the client says something or leaves, and until the waker is awake. Says whether
+    /// it was the client.
+    pub(super) fn wait_with(&self, waker: &Waker) -> Result<bool, Ended> {
+        Ok(!self.wait(PollFlags::POLLIN | HUNG_UP, Some(waker))?.is_empty())
+    }
+
+    /// Waits until the waker is awake, or the connection is broken.
+    pub(super) fn wait_for_waker(&self, waker: &Waker) -> Result<(), Ended> {
+        let of_client = self.wait(PollFlags::empty(), Some(waker))?;
+        if of_client.is_empty() { Ok(()) } else { Err(Ended::ByClient) }
+    }
+
+    /// Goes past the gate, if it is open.
+    pub(super) fn pass(&self) -> Result<(), Ended> {
+        if self.gate.is_closed() { Err(Ended::Stopped) } else { Ok(()) }
+    }
+
+    /// Waits for one of these of the connection, or for the waker; returns what the connection has.
+    fn wait(&self, wanted: PollFlags, waker: Option<&Waker>) -> Result<PollFlags, Ended> {
+        // Without a waker, the gate is asked twice.
+        let waker = waker.map_or(self.gate.as_fd(), AsFd::as_fd);
+        let mut fds = [
+            PollFd::new(self.lines.as_fd(), wanted),
+            PollFd::new(self.gate.as_fd(), PollFlags::POLLIN),
+            PollFd::new(waker, PollFlags::POLLIN),
+        ];
+        loop {
+            match poll(&mut fds, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(io::Error::from(errno).into()),
+                Ok(_) => break,
+            }
+        }
+        self.pass()?;
+        Ok(fds[0].revents().unwrap_or(PollFlags::POLLHUP))
+    }
+}

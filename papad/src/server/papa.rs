@@ -1,0 +1,112 @@
+//! Talking in papa 1.0: a line, a reply, and so on.
+
+use papa_protocol::frame::PROMPT;
+use papa_protocol::{command, exact, words};
+
+use super::client::Client;
+use super::command::{Reply, on_one_line};
+use super::lines::Received;
+use super::session::{Activity, Dialect, Ended, GATHERED};
+use super::watch::Watch;
+use super::{Admission, guard};
+
+/// Takes commands until the session is to do something else.
+pub(super) fn talk(
+    admission: &Admission,
+    client: &mut Client,
+    is_first: &mut bool,
+) -> Result<Activity, Ended> {
+    client.send()?;
+    loop {
+        client.pass()?;
+        let Some(line) = client.lines.next() else {
+            // All complete lines are answered: now is the time to send.
+            client.send_and_rest()?;
+            match client.read()? {
+                Received::Bytes if *is_first && guard::is_tls(client.lines.waiting()) => {
+                    return Err(Ended::NotPapa);
+                }
+                Received::Bytes | Received::Nothing => continue,
+                Received::End => return Err(Ended::ByClient),
+                Received::TooLong => return Err(Ended::LineTooLong),
+            }
+        };
+        if std::mem::take(is_first) && guard::is_http(&line) {
+            return Err(Ended::NotPapa);
+        }
+        if words::split(&line).join(&b' ') == exact::PROTOCOL {
+            return Ok(super::exact::begin(admission, client));
+        }
+        if let Some(activity) = answer(admission, client, &line) {
+            return Ok(activity);
+        }
+        if client.out.is_much(GATHERED) {
+            client.send()?;
+        }
+    }
+}
+
+/// Watches until the client stops or nothing is left.
+pub(super) fn watch(watch: &mut Watch, client: &mut Client) -> Result<Activity, Ended> {
+    let over = watch.run(client)?;
+    say(&mut client.out.bytes, over);
+    Ok(Activity::Commanding { is_first: false })
+}
+
+/// Answers one line; returns what the session does next if that is something else.
+fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Activity> {
+    let server = &admission.server;
+    let out = &mut client.out.bytes;
+    let words = words::split(line);
+    if let [first, version] = &words[..]
+        && first == b"protocol"
+    {
+        // This is protocol 1, and 2 does not get here.
+        if version == b"1" {
+            say(out, b"");
+        } else {
+            let version = papa_protocol::text::shown(version);
+            say(out, format!("Error: papad speaks protocol 1 and 2, not {version}").as_bytes());
+        }
+        return None;
+    }
+    if words.is_empty() {
+        out.extend_from_slice(PROMPT);
+        return None;
+    }
+    let reply = match command::parse(words) {
+        Ok(command) => super::command::run(admission, command),
+        Err(error) => {
+            say(out, format!("Error: {error}").as_bytes());
+            return None;
+        }
+    };
+    server.compact();
+    match reply {
+        Reply::Text(text) => say(out, &text),
+        Reply::Failed(failure) => {
+            say(out, &on_one_line(format!("Error: {}", failure.what).into_bytes()));
+        }
+        Reply::Watch(text, watch) => {
+            out.extend(text);
+            return Some(Activity::Watching(watch));
+        }
+        Reply::Upgrade(awaited) => {
+            return Some(Activity::Upgrading(Dialect::Papa, awaited));
+        }
+        Reply::Close(text) => {
+            out.extend_from_slice(text);
+            return Some(Activity::Leaving);
+        }
+    }
+    None
+}
+
+/// A reply's text, a newline if it does not end in one, and the prompt.
+pub(super) fn say(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend_from_slice(text);
+    if text.last() != Some(&b'\n') {
+        out.push(b'\n');
+    }
+    out.extend_from_slice(PROMPT);
+}

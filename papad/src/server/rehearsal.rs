@@ -1,0 +1,41 @@
+//! Whether this version can take over from the one that runs, found out without changing anything.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::journal;
+use crate::link::Held;
+use crate::processes;
+use crate::ring::Ring;
+use crate::sockets;
+use crate::values;
+
+/// Reads all that is held as a recovery would; says what keeps this version from taking over.
+///
+/// The server that runs could not read `skipped` records itself. One that it is writing may be read
+/// in part.
+pub(super) fn rehearse(mut held: HashMap<Held, OwnedFd>, skipped: u64) -> Result<(), String> {
+    let journal = held.remove(&Held::Journal).ok_or("there is no journal")?;
+    // The file's offset is shared with the server that runs, which only appends.
+    let journal = File::from(journal);
+    let mut values = values::Replayed::default();
+    let mut sockets = sockets::Replayed::default();
+    let mut processes = processes::Replayed::default();
+    let replayed = journal::replay(&journal, |verb, fields| match verb {
+        b"born" => super::Birth::read(fields).map(drop),
+        b"set" | b"unset" => values.apply(verb, fields),
+        b"socket" | b"unsocket" => sockets.apply(verb, fields),
+        _ => processes.apply(verb, fields),
+    });
+    let unread = replayed.map_err(|error| format!("the journal cannot be read: {error}"))?;
+    if unread > skipped + 1 {
+        return Err(format!("{unread} records of the journal cannot be read by this version"));
+    }
+    for (name, fd) in &held {
+        if let Held::Ring(_) = name {
+            Ring::check(fd.as_fd()).map_err(|error| format!("{name} cannot be read: {error}"))?;
+        }
+    }
+    Ok(())
+}
