@@ -87,6 +87,15 @@ impl Fields {
         parse_number(&self.word()?)
     }
 
+    /// The value of the pair that comes next, if it has this key.
+    pub(crate) fn pair(&mut self, key: &str) -> Option<Vec<u8>> {
+        let value =
+            |word: &Vec<u8>| Some(word.strip_prefix(key.as_bytes())?.strip_prefix(b"=")?.to_vec());
+        let value = self.words.peek().and_then(value)?;
+        self.words.next();
+        Some(value)
+    }
+
     /// The pairs that come next.
     pub(crate) fn pairs(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();

@@ -98,7 +98,7 @@ impl Keeper {
             held: (0..).map(Held::Control).zip(sockets).collect(),
             server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start { starts: 0, last_end: None, descriptor_limit },
+            start: Start { starts: 0, last_end: None, descriptor_limit, keepers: 1 },
             pause: Duration::ZERO,
             told: None,
             ready,

@@ -105,6 +105,9 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// How many keepers there were, this one included: 1 for the first, which is the parent of
+    /// every hosted process.
+    pub(crate) keepers: u64,
 }
 
 /// One end of the link.
@@ -167,9 +170,9 @@ impl Link {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
             ToServer::Start(start) => {
-                let Start { starts, last_end, descriptor_limit: (soft, hard) } = start;
+                let Start { starts, last_end, descriptor_limit: (soft, hard), keepers } = start;
                 let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-                self.send_text(&format!("start {starts} {last_end} {soft} {hard}"))
+                self.send_text(&format!("start {starts} {last_end} {soft} {hard} {keepers}"))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -217,6 +220,8 @@ impl Link {
                 starts: number(&mut words)?,
                 last_end: words.next().and_then(|word| word.parse().ok()),
                 descriptor_limit: (number(&mut words)?, number(&mut words)?),
+                // A keeper that does not count them is the first.
+                keepers: words.next().map_or(Ok(1), str::parse).map_err(|_| bad_message())?,
             }),
             Some("exited") => {
                 ToServer::Exited(Pid::from_raw(number(&mut words)?), number(&mut words)?)

@@ -183,7 +183,7 @@ impl Server {
             link,
         };
         server.sockets.recover(sockets, &mut held);
-        server.processes.recover(processes, &mut held);
+        server.processes.recover(processes, &mut held, server.life.start.keepers);
         let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());

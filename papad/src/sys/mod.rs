@@ -6,6 +6,7 @@ mod child;
 mod file;
 mod kill_point;
 mod message;
+mod pidfd;
 mod process;
 mod sock_diag;
 mod unread;
@@ -17,8 +18,9 @@ pub(crate) use file::{
 };
 pub(crate) use kill_point::kill_point;
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send};
+pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{
-    Ended, Fork, fork, ignore, ignored_signals, look_at_ended, pidfd, reap, reap_at_end,
+    Ended, Fork, fork, ignore, ignored_signals, look_at_ended, reap, reap_at_end,
 };
 pub(crate) use sock_diag::{TcpPeer, tcp_peer};
 pub(crate) use unread::{internet_address, unread_by_peer};

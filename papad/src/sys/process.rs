@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -85,15 +84,6 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
         result == 0 && action[0] == libc::SIG_IGN
     };
     (1..=64).filter(is_ignored).collect()
-}
-
-/// A descriptor that stands for a process, whoever has its pid later (`pidfd_open(2)`).
-pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two numbers and touches no memory.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let number = Errno::result(result)? as i32;
-    // SAFETY: the kernel has just made this descriptor, close-on-exec, and nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Which side of a fork this is.
