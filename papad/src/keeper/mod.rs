@@ -1,7 +1,8 @@
 //! The process that stays: it holds descriptors, is the parent of every hosted process, and
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
-use std::collections::BTreeMap;
+mod holdings;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -12,6 +13,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, Uid};
+
+use holdings::Holdings;
 
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
@@ -55,7 +58,7 @@ enum Event {
 
 struct Keeper {
     options: Options,
-    held: BTreeMap<Held, OwnedFd>,
+    held: Holdings,
     server: Server,
     signals: SignalFd,
     start: Start,
@@ -207,10 +210,14 @@ impl Keeper {
     /// Does what the server asks.
     fn obey(&mut self, message: ToKeeper) {
         match message {
-            ToKeeper::Hold(fds) => self.held.extend(fds),
+            ToKeeper::Hold(fds) => {
+                for (name, fd) in fds {
+                    self.held.hold(name, fd);
+                }
+            }
             ToKeeper::Drop(names, done) => {
                 for name in names {
-                    self.held.remove(&name);
+                    self.held.drop(name);
                 }
                 drop(done);
             }
@@ -233,7 +240,7 @@ impl Keeper {
 
     /// What to try next, for a person who has just started papad.
     fn hint(&self) -> String {
-        match (self.start.starts, self.held.get(&Held::Control(0)).and_then(listen::port)) {
+        match (self.start.starts, self.held.get(Held::Control(0)).and_then(listen::port)) {
             (1, Some(port)) => format!("; try: telnet localhost {port}, then type help"),
             _ => String::new(),
         }
