@@ -96,6 +96,15 @@ pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// Removes variables from the environment. Only for a process that has a single thread.
+pub(crate) fn forget_variables(names: &[&str]) {
+    for name in names {
+        // SAFETY: only the keeper calls this, which never has a second thread to read the
+        // environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 /// Which side of a fork this is.
 pub(crate) enum Fork {
     Parent,
