@@ -8,8 +8,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::unistd::{Pid, pipe2};
 
@@ -18,13 +21,16 @@ use crate::sys;
 /// Names per message, so that a message stays below `sys::MAX_MESSAGE` bytes.
 const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 
+/// How long to wait for a store, which the keeper gives up on, too, but sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What a held descriptor is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Held {
     /// A listening socket of papad itself.
     Control(u64),
-    /// The journal that is in force.
-    Journal,
+    /// A journal. The one with the highest number is in force.
+    Journal(u64),
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -35,11 +41,25 @@ pub(crate) enum Held {
     Err(u64),
 }
 
+impl Held {
+    /// Whether a store that outlives papad has it, if there is one.
+    pub(crate) fn is_stored(self) -> bool {
+        match self {
+            Held::Control(_)
+            | Held::Journal(_)
+            | Held::Socket(_)
+            | Held::Ring(_)
+            | Held::Out(_)
+            | Held::Err(_) => true,
+        }
+    }
+}
+
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Held::Control(n) => write!(f, "control.{n}"),
-            Held::Journal => f.write_str("journal"),
+            Held::Journal(n) => write!(f, "journal.{n}"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
@@ -52,13 +72,11 @@ impl FromStr for Held {
     type Err = io::Error;
 
     fn from_str(text: &str) -> io::Result<Held> {
-        if text == "journal" {
-            return Ok(Held::Journal);
-        }
         let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
         let number = number.parse().map_err(|_| bad_message())?;
         match kind {
             "control" => Ok(Held::Control(number)),
+            "journal" => Ok(Held::Journal(number)),
             "socket" => Ok(Held::Socket(number)),
             "ring" => Ok(Held::Ring(number)),
             "out" => Ok(Held::Out(number)),
@@ -71,8 +89,9 @@ impl FromStr for Held {
 /// What the server tells the keeper.
 #[derive(Debug)]
 pub(crate) enum ToKeeper {
-    /// Keep these, each in place of what had its name before.
-    Hold(Vec<(Held, OwnedFd)>),
+    /// Keep these, each in place of what had its name before. What comes with them is closed when
+    /// they are in the store.
+    Hold(Vec<(Held, OwnedFd)>, Option<OwnedFd>),
     /// These are needed no longer. What comes with it is closed when they are.
     Drop(Vec<Held>, Option<OwnedFd>),
     /// The end of this process is in the journal: it may be reaped.
@@ -105,20 +124,26 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
-    /// How many keepers there were, this one included: 1 for the first, which is the parent of
-    /// every hosted process.
+    /// What is held is in a store, too, which gives it to the next papad if this one ends.
+    pub(crate) has_store: bool,
+    /// How many keepers there were at least, this one included: 1 for the first, which is the
+    /// parent of every hosted process.
     pub(crate) keepers: u64,
 }
 
 /// One end of the link.
-pub(crate) struct Link(OwnedFd);
+pub(crate) struct Link {
+    fd: OwnedFd,
+    /// What is held is in a store, too. Set when the server knows.
+    has_store: OnceLock<()>,
+}
 
 impl Link {
     /// A new link: the keeper's end and the server's.
     pub(crate) fn pair() -> io::Result<(Link, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (keeper, server) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        Ok((Link(keeper), server))
+        Ok((Link { fd: keeper, has_store: OnceLock::new() }, server))
     }
 
     /// The end that was inherited as this descriptor.
@@ -126,18 +151,26 @@ impl Link {
         // Room for a burst of spawns, so that the server does not wait for the keeper's turn.
         // A smaller queue is only slower, so a refusal is of no consequence.
         let _ = setsockopt(&fd, sockopt::SndBuf, &(256 * 1024));
-        Link(fd)
+        Link { fd, has_store: OnceLock::new() }
+    }
+
+    /// From now on, what is held is to be in the store before it is relied upon.
+    pub(crate) fn wait_for_store(&self) {
+        // It may have been said before.
+        let _ = self.has_store.set(());
     }
 
     /// Tells the keeper. Fails only when the keeper is gone.
     pub(crate) fn tell_keeper(&self, message: &ToKeeper) -> io::Result<()> {
         match message {
-            ToKeeper::Hold(fds) => self.send_named("hold", &borrowed(fds)),
+            ToKeeper::Hold(fds, done) => {
+                self.send_named("hold", &borrowed(fds), done.as_ref().map(AsFd::as_fd))
+            }
             ToKeeper::Drop(names, done) => {
                 let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
                 names.chunks(MAX_NAMES).try_for_each(|names| {
                     let text = named("drop", names.iter());
-                    sys::send(self.0.as_fd(), text.as_bytes(), &done)
+                    sys::send(self.fd.as_fd(), text.as_bytes(), &done)
                 })
             }
             ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
@@ -146,9 +179,16 @@ impl Link {
         }
     }
 
-    /// Has the keeper hold descriptors that the server goes on using.
+    /// Has the keeper hold descriptors that the server goes on using. If there is a store, it has
+    /// them when this returns.
     pub(crate) fn hold(&self, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
-        self.send_named("hold", fds)
+        if self.has_store.get().is_none() {
+            return self.send_named("hold", fds, None);
+        }
+        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
+        self.send_named("hold", fds, Some(keepers_end.as_fd()))?;
+        drop(keepers_end);
+        wait_for_end(done, Some(PATIENCE))
     }
 
     /// Has the keeper drop what is needed no longer.
@@ -161,18 +201,20 @@ impl Link {
     pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
         let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
         self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
-        File::from(done).read_to_end(&mut Vec::new())?;
-        Ok(())
+        wait_for_end(done, self.has_store.get().map(|()| PATIENCE))
     }
 
     /// Tells the server one thing.
     pub(crate) fn tell_server(&self, message: &ToServer) -> io::Result<()> {
         match message {
-            ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
+            ToServer::Held(fds) => self.send_named("held", &borrowed(fds), None),
             ToServer::Start(start) => {
-                let Start { starts, last_end, descriptor_limit: (soft, hard), keepers } = start;
+                let Start { starts, last_end, descriptor_limit, has_store, keepers } = start;
+                let (soft, hard) = descriptor_limit;
                 let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-                self.send_text(&format!("start {starts} {last_end} {soft} {hard} {keepers}"))
+                self.send_text(&format!(
+                    "start {starts} {last_end} {soft} {hard} {has_store} {keepers}"
+                ))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -185,7 +227,7 @@ impl Link {
         held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     ) -> io::Result<()> {
         let held: Vec<(Held, BorrowedFd)> = held.map(|(name, fd)| (*name, fd.as_fd())).collect();
-        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part))
+        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part, None))
     }
 
     /// Waits for the server's next message; `None` when the server is gone.
@@ -195,11 +237,13 @@ impl Link {
         };
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
-            Some("hold") => ToKeeper::Hold(pair_up(words, fds)?),
-            Some("drop") => {
-                let names = words.map(Held::from_str).collect::<io::Result<_>>()?;
-                ToKeeper::Drop(names, fds.into_iter().next())
+            Some("hold") => {
+                let names = names(words)?;
+                let mut fds = fds.into_iter();
+                let held = pair_up(&names, fds.by_ref().take(names.len()).collect())?;
+                ToKeeper::Hold(held, fds.next())
             }
+            Some("drop") => ToKeeper::Drop(names(words)?, fds.into_iter().next()),
             Some("recorded") => ToKeeper::Recorded(Pid::from_raw(number(&mut words)?)),
             Some("ready") => ToKeeper::Ready,
             Some("leave") => ToKeeper::Leave,
@@ -215,11 +259,12 @@ impl Link {
         };
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
-            Some("held") => ToServer::Held(pair_up(words, fds)?),
+            Some("held") => ToServer::Held(pair_up(&names(words)?, fds)?),
             Some("start") => ToServer::Start(Start {
                 starts: number(&mut words)?,
                 last_end: words.next().and_then(|word| word.parse().ok()),
                 descriptor_limit: (number(&mut words)?, number(&mut words)?),
+                has_store: number(&mut words)?,
                 // A keeper that does not count them is the first.
                 keepers: words.next().map_or(Ok(1), str::parse).map_err(|_| bad_message())?,
             }),
@@ -233,17 +278,22 @@ impl Link {
     }
 
     fn send_text(&self, text: &str) -> io::Result<()> {
-        sys::send(self.0.as_fd(), text.as_bytes(), &[])
+        sys::send(self.fd.as_fd(), text.as_bytes(), &[])
     }
 
-    fn send_named(&self, verb: &str, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
+    fn send_named(
+        &self,
+        verb: &str,
+        fds: &[(Held, BorrowedFd)],
+        done: Option<BorrowedFd>,
+    ) -> io::Result<()> {
         let text = named(verb, fds.iter().map(|(name, _)| name));
-        let fds: Vec<BorrowedFd> = fds.iter().map(|(_, fd)| *fd).collect();
-        sys::send(self.0.as_fd(), text.as_bytes(), &fds)
+        let fds: Vec<BorrowedFd> = fds.iter().map(|(_, fd)| *fd).chain(done).collect();
+        sys::send(self.fd.as_fd(), text.as_bytes(), &fds)
     }
 
     fn receive(&self) -> io::Result<Option<(String, Vec<OwnedFd>)>> {
-        let (text, fds) = match sys::receive(self.0.as_fd()) {
+        let (text, fds) = match sys::receive(self.fd.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
             other => other?,
         };
@@ -257,8 +307,20 @@ impl Link {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
+}
+
+/// Waits until nobody has the other end of this pipe any more, or the time is up.
+fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<()> {
+    if let Some(patience) = patience {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            return Ok(());
+        }
+    }
+    File::from(pipe).read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {
@@ -275,10 +337,13 @@ fn named<'a>(verb: &str, names: impl Iterator<Item = &'a Held>) -> String {
     text
 }
 
-fn pair_up(words: SplitAsciiWhitespace, fds: Vec<OwnedFd>) -> io::Result<Vec<(Held, OwnedFd)>> {
-    let names = words.map(Held::from_str).collect::<io::Result<Vec<_>>>()?;
+fn names(words: SplitAsciiWhitespace) -> io::Result<Vec<Held>> {
+    words.map(Held::from_str).collect()
+}
+
+fn pair_up(names: &[Held], fds: Vec<OwnedFd>) -> io::Result<Vec<(Held, OwnedFd)>> {
     if names.len() == fds.len() {
-        Ok(names.into_iter().zip(fds).collect())
+        Ok(names.iter().copied().zip(fds).collect())
     } else {
         Err(bad_message())
     }
@@ -306,7 +371,7 @@ mod tests {
         server.hold(&[(Held::Out(7), reader.as_fd())]).unwrap();
         drop((server, reader));
 
-        let Some(ToKeeper::Hold(mut held)) = keeper.hear_server().unwrap() else { panic!() };
+        let Some(ToKeeper::Hold(mut held, None)) = keeper.hear_server().unwrap() else { panic!() };
         let (name, fd) = held.pop().unwrap();
         assert_eq!(name, Held::Out(7));
         std::fs::File::from(writer).write_all(b"x").unwrap();
@@ -320,7 +385,7 @@ mod tests {
     fn every_name_is_read_back_as_it_was_written() {
         let names = [
             Held::Control(0),
-            Held::Journal,
+            Held::Journal(2),
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),

@@ -16,6 +16,7 @@ mod ring;
 mod server;
 mod sockets;
 mod sys;
+mod systemd;
 mod values;
 
 use std::process::ExitCode;

@@ -202,6 +202,7 @@ mod tests {
     use super::*;
     use crate::processes::Life;
 
+    const RUNNING: Life = Life::Running;
     /// A second, in nanoseconds.
     const SECOND: u64 = 1_000_000_000;
 
@@ -226,8 +227,7 @@ mod tests {
     }
 
     fn watch(orphans: &Orphans, pid: i32) -> Arc<Process> {
-        let life = Life::Running;
-        let process = Process::recovered(7, b"a".to_vec(), Spec::default(), now(), pid, life);
+        let process = Process::recovered(7, b"a".to_vec(), Spec::default(), now(), pid, RUNNING);
         let process = Arc::new(process);
         let Found::Orphan(handle) = find(pid, Started::about(now()), 0).unwrap() else { panic!() };
         orphans.add(Arc::clone(&process), handle).unwrap();
@@ -306,6 +306,29 @@ mod tests {
         watch(&orphans, pid);
         kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         assert_eq!(wait_for_end(&orphans), Ending::Signaled(9));
+    }
+
+    #[test]
+    fn one_that_is_not_reaped_and_not_to_be_looked_at_is_left_alone_until_it_is_reaped() {
+        let orphans = Orphans::new().unwrap();
+        let mut child = run("exit 3");
+        let pid = child.id() as i32;
+        let process = Process::recovered(7, b"a".to_vec(), Spec::default(), now(), pid, RUNNING);
+        // By this start, the zombie is another process.
+        let pidfd = sys::pidfd(pid).unwrap();
+        if sys::told_of_end(pidfd.as_fd()) == Told::Never {
+            return; // An old kernel has nothing to wait for.
+        }
+        orphans.add(Arc::new(process), Parentless { pidfd, started: 0 }).unwrap();
+        let is_readable = |timeout: PollTimeout| {
+            let mut fds = [PollFd::new(orphans.as_fd(), PollFlags::POLLIN)];
+            poll(&mut fds, timeout) == Ok(1)
+        };
+        assert!(is_readable(PollTimeout::NONE), "it has ended");
+        assert!(orphans.take_ended().unwrap().is_empty());
+        assert!(!is_readable(PollTimeout::ZERO), "nothing happens until it is reaped");
+        child.wait().unwrap();
+        assert_eq!(wait_for_end(&orphans), Ending::Exited(3));
     }
 
     #[test]

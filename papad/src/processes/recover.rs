@@ -223,7 +223,7 @@ mod tests {
 
     fn recovered(replayed: Replayed, keepers: u64) -> (Processes, Link) {
         let (link, server_end) = Link::pair().unwrap();
-        let journal = Arc::new(Journal::create().unwrap());
+        let journal = Arc::new(Journal::create(|_, _| Ok(())).unwrap());
         let defaults = Defaults { descriptor_limit: (1, 1), umask: 0, ignored_signals: Vec::new() };
         let server_end = Arc::new(Link::new(server_end));
         let processes = Processes::new(journal, server_end, defaults).unwrap();

@@ -14,7 +14,7 @@ mod watch;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -115,7 +115,12 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
             Some(ToServer::Held(fds)) => {
                 held.extend(fds.into_iter().map(|(name, fd)| (name, sys::keep(fd))));
             }
-            Some(ToServer::Start(start)) => return Ok((start, held)),
+            Some(ToServer::Start(start)) => {
+                if start.has_store {
+                    link.wait_for_store();
+                }
+                return Ok((start, held));
+            }
             Some(ToServer::Exited(..) | ToServer::Leave) => {}
             None => return Err(io::Error::other("the keeper is gone")),
         }
@@ -135,8 +140,8 @@ impl Server {
         let mut sockets = sockets::Replayed::default();
         let mut processes = processes::Replayed::default();
         let mut born = None;
-        let (journal, skipped) = match held.remove(&Held::Journal).map(File::from) {
-            Some(file) => {
+        let (journal, skipped) = match take_journal(&mut held) {
+            Some((number, file)) => {
                 let skipped = journal::replay(&file, |verb, fields| match verb {
                     b"born" => {
                         born = Some(Birth::read(fields)?);
@@ -149,9 +154,11 @@ impl Server {
                 if skipped > 0 {
                     log::warn!("server", "{skipped} records of the journal cannot be read");
                 }
-                (Journal::recover(file)?, skipped)
+                (Journal::recover(number, file)?, skipped)
             }
-            None => (Journal::create()?, 0),
+            None => {
+                (Journal::create(|number, file| link.hold(&[(Held::Journal(number), file)]))?, 0)
+            }
         };
         let born = if let Some(born) = born {
             born
@@ -160,7 +167,6 @@ impl Server {
             journal.change().append(born.record())?;
             born
         };
-        link.hold(&[(Held::Journal, journal.change().as_fd())])?;
         let journal = Arc::new(journal);
 
         let before = umask(Mode::empty());
@@ -219,7 +225,10 @@ impl Server {
                     self.compact();
                 }
                 Some(ToServer::Leave) => {
-                    self.sockets.unlink_all();
+                    // The next papad has the sockets again if they are in a store.
+                    if !self.life.start.has_store {
+                        self.sockets.unlink_all();
+                    }
                     std::process::exit(0);
                 }
                 Some(ToServer::Held(_) | ToServer::Start(_)) => {}
@@ -240,10 +249,12 @@ impl Server {
                 self.sockets.write_records(write)?;
                 self.processes.write_records(write)
             },
-            |file| self.link.hold(&[(Held::Journal, file.as_fd())]),
+            |number, file| self.link.hold(&[(Held::Journal(number), file)]),
         );
-        if let Err(error) = compacted {
-            log::error!("server", "the journal cannot be compacted: {error}");
+        match compacted {
+            Ok(Some(former)) => self.link.drop_held(vec![Held::Journal(former)]),
+            Ok(None) => {}
+            Err(error) => log::error!("server", "the journal cannot be compacted: {error}"),
         }
     }
 
@@ -288,7 +299,14 @@ impl Drop for Admission {
 }
 
 fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<OwnedFd> {
-    (0..).map_while(|number| held.remove(&Held::Control(number))).collect()
+    held.extract_if(|name, _| matches!(name, Held::Control(_))).map(|(_, socket)| socket).collect()
+}
+
+/// The journal in force. Another one that is still held was replaced by it.
+fn take_journal(held: &mut HashMap<Held, OwnedFd>) -> Option<(u64, File)> {
+    let number = |name: &Held| if let Held::Journal(number) = name { Some(*number) } else { None };
+    let newest = held.keys().filter_map(number).max()?;
+    held.remove(&Held::Journal(newest)).map(|fd| (newest, File::from(fd)))
 }
 
 /// A thread whose name ps and top show.

@@ -86,6 +86,15 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
     (1..=64).filter(is_ignored).collect()
 }
 
+/// Removes variables from the environment. Only for a process that has a single thread.
+pub(crate) fn forget_variables(names: &[&str]) {
+    for name in names {
+        // SAFETY: only the keeper calls this, which never has a second thread to read the
+        // environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
+}
+
 /// Which side of a fork this is.
 pub(crate) enum Fork {
     Parent,

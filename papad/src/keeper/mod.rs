@@ -1,7 +1,9 @@
 //! The process that stays: it holds descriptors, is the parent of every hosted process, and
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
-use std::collections::BTreeMap;
+mod begin;
+mod holdings;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
@@ -13,8 +15,10 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, Uid};
 
+use holdings::Holdings;
+
 use crate::cli::Options;
-use crate::link::{Held, Link, Start, ToKeeper, ToServer};
+use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
 use crate::{launch, listen, log};
 
@@ -51,11 +55,13 @@ enum Event {
     /// Nobody has the server's end of the link any more.
     LinkClosed,
     TimeIsUp,
+    /// systemd may take messages again, or is late with it.
+    Systemd,
 }
 
 struct Keeper {
     options: Options,
-    held: BTreeMap<Held, OwnedFd>,
+    held: Holdings,
     server: Server,
     signals: SignalFd,
     start: Start,
@@ -88,17 +94,17 @@ impl Keeper {
             None
         };
         let descriptor_limit = raise_descriptor_limit();
-        let sockets = listen::open(options)?;
-        for socket in &sockets {
-            log::info!("keeper", "listening on {}", listen::name(socket));
-        }
+        let held = begin::begin(options)?;
+        let has_store = held.look_at_service().is_there();
+        // What is left of a papad that was killed as a whole had a keeper.
+        let keepers = if held.has_journal() { 2 } else { 1 };
         let signals = watch_signals().map_err(|error| format!("cannot start: {error}"))?;
         Ok(Keeper {
             options: options.clone(),
-            held: (0..).map(Held::Control).zip(sockets).collect(),
+            held,
             server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start { starts: 0, last_end: None, descriptor_limit, keepers: 1 },
+            start: Start { starts: 0, last_end: None, descriptor_limit, has_store, keepers },
             pause: Duration::ZERO,
             told: None,
             ready,
@@ -152,23 +158,30 @@ impl Keeper {
                 // SIGHUP is reserved; a zombie waits until there is a server to tell.
                 (
                     server,
-                    Event::Signal(_) | Event::TimeIsUp | Event::Message(_) | Event::LinkClosed,
+                    Event::Signal(_)
+                    | Event::TimeIsUp
+                    | Event::Message(_)
+                    | Event::LinkClosed
+                    | Event::Systemd,
                 ) => server,
             };
             if self.leaving && !matches!(self.server, Server::Running { .. }) {
                 return Ok(());
             }
             self.tell_of_ended();
+            self.held.flush();
         }
     }
 
     fn next_event(&self) -> io::Result<Event> {
-        let (link, until) = match &self.server {
+        let (link, own_until) = match &self.server {
             Server::Running { link, .. } => (Some(link), None),
             Server::Settling { link, until } => (Some(link), Some(*until)),
             Server::Pausing { until } => (None, Some(*until)),
         };
         loop {
+            let blocked = self.held.look_at_service().blocked();
+            let until = own_until.into_iter().chain(blocked.as_ref().and_then(|it| it.until)).min();
             let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 // A millisecond more, so that the time is not up too early by rounding.
                 Some(left) if left > Duration::ZERO => {
@@ -180,7 +193,12 @@ impl Keeper {
             };
             let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
             fds.extend(link.map(|link| PollFd::new(link.as_fd(), PollFlags::POLLIN)));
+            let for_systemd = blocked.and_then(|blocked| blocked.socket);
+            fds.extend(for_systemd.map(|socket| PollFd::new(socket, PollFlags::POLLOUT)));
             match poll(&mut fds, timeout) {
+                Ok(0) if own_until.is_none_or(|until| Instant::now() < until) => {
+                    return Ok(Event::Systemd);
+                }
                 Ok(0) => return Ok(Event::TimeIsUp),
                 Ok(_) => {}
                 Err(nix::errno::Errno::EINTR) => continue,
@@ -200,6 +218,8 @@ impl Keeper {
                 && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
             {
                 return Ok(Event::Signal(signal));
+            } else if for_systemd.is_some() && fds.last().is_some_and(is_ready) {
+                return Ok(Event::Systemd);
             }
         }
     }
@@ -207,12 +227,17 @@ impl Keeper {
     /// Does what the server asks.
     fn obey(&mut self, message: ToKeeper) {
         match message {
-            ToKeeper::Hold(fds) => self.held.extend(fds),
+            ToKeeper::Hold(fds, done) => {
+                for (name, fd) in fds {
+                    self.held.hold(name, fd);
+                }
+                self.held.service().when_stored(done);
+            }
             ToKeeper::Drop(names, done) => {
                 for name in names {
-                    self.held.remove(&name);
+                    self.held.drop(name);
                 }
-                drop(done);
+                self.held.service().when_closed(done);
             }
             ToKeeper::Recorded(pid) => {
                 reap(pid);
@@ -226,14 +251,21 @@ impl Keeper {
                     log::warn!("keeper", "whoever started papad is not told: {error}");
                 }
                 log::info!("keeper", "ready{}", self.hint());
+                let server = self.start.starts;
+                self.held.service().status(&format!("Ready, with server {server}"));
+                self.held.service().ready();
             }
-            ToKeeper::Leave => self.leaving = true,
+            ToKeeper::Leave => {
+                self.leaving = true;
+                self.held.service().stopping();
+            }
         }
     }
 
     /// What to try next, for a person who has just started papad.
     fn hint(&self) -> String {
-        match (self.start.starts, self.held.get(&Held::Control(0)).and_then(listen::port)) {
+        let port = self.held.control().find_map(|(_, socket)| listen::port(socket));
+        match (self.start.starts, port) {
             (1, Some(port)) => format!("; try: telnet localhost {port}, then type help"),
             _ => String::new(),
         }
@@ -277,6 +309,7 @@ impl Keeper {
                 signal => format!("by signal {}", -signal),
             };
             log::warn!("keeper", "the server ended {how}; starting it again");
+            self.held.service().status(&format!("The server ended {how}; starting it again"));
         }
         self.start.last_end = Some(code);
         if !ready {
@@ -292,6 +325,7 @@ impl Keeper {
 
     fn leave(&mut self, server: &Server) {
         self.leaving = true;
+        self.held.service().stopping();
         if let Server::Running { link, .. } = server {
             // If it is gone, its end is what comes next.
             let _ = link.tell_server(&ToServer::Leave);
@@ -316,10 +350,12 @@ impl Keeper {
         }
     }
 
-    /// Removes papad's own Unix socket, unless it is somebody else's by now.
+    /// Removes papad's own Unix socket, unless it is somebody else's by now, or the next papad's.
     fn clean_up(&mut self) {
+        self.held.flush();
         self.held.clear();
-        if let Some(path) = &self.options.unix_socket
+        if !self.start.has_store
+            && let Some(path) = &self.options.unix_socket
             && let Err(error) = listen::unlink_stale(path)
         {
             log::warn!("keeper", "{} is left: {error}", path.display());
