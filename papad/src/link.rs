@@ -39,6 +39,8 @@ pub(crate) enum Held {
     Out(u64),
     /// The reading end of a process's standard error.
     Err(u64),
+    /// The pidfd of a process that is no child of the keeper.
+    Pidfd(u64),
 }
 
 impl Held {
@@ -50,7 +52,8 @@ impl Held {
             | Held::Socket(_)
             | Held::Ring(_)
             | Held::Out(_)
-            | Held::Err(_) => true,
+            | Held::Err(_)
+            | Held::Pidfd(_) => true,
         }
     }
 }
@@ -64,6 +67,7 @@ impl fmt::Display for Held {
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
             Held::Err(n) => write!(f, "err.{n}"),
+            Held::Pidfd(n) => write!(f, "pidfd.{n}"),
         }
     }
 }
@@ -81,6 +85,7 @@ impl FromStr for Held {
             "ring" => Ok(Held::Ring(number)),
             "out" => Ok(Held::Out(number)),
             "err" => Ok(Held::Err(number)),
+            "pidfd" => Ok(Held::Pidfd(number)),
             _ => Err(bad_message()),
         }
     }
@@ -390,6 +395,7 @@ mod tests {
             Held::Ring(u64::MAX),
             Held::Out(3),
             Held::Err(4),
+            Held::Pidfd(5),
         ];
         for name in names {
             assert_eq!(name.to_string().parse::<Held>().unwrap(), name);

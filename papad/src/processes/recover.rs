@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::unistd::getppid;
@@ -18,8 +19,8 @@ use super::spec::Spec;
 use super::table::{Processes, shown};
 use crate::journal::{Fields, Record, parse_number};
 use crate::link::Held;
-use crate::log;
 use crate::ring::Ring;
+use crate::{log, sys};
 
 /// What the journal says of processes.
 #[derive(Default)]
@@ -144,32 +145,50 @@ impl Processes {
             self.follow(process, next);
         }
         if keepers > 1 {
-            let running = processes.iter().filter(|process| process.life() == Life::Running);
-            running.for_each(|process| self.find_parent(process));
+            self.find_parents(&processes, held);
         }
     }
 
-    /// Sees to it that somebody tells how a process ends.
-    fn find_parent(&self, process: &Arc<Process>) {
-        let started = match process.since_boot.get() {
-            Some(&time) => Started::After(time),
-            None => Started::about(process.started),
-        };
-        let done = match orphans::find(process.pid(), started, getppid().as_raw()) {
-            Ok(Found::Child) => Ok(()),
-            Ok(Found::Orphan(handle)) => self.orphans.add(Arc::clone(process), handle),
-            Ok(Found::Other) => {
-                let name = shown(process);
-                log::warn!("server", "{name} ended while nobody could see how");
-                self.ended(process, Ending::Unknown);
-                Ok(())
+    /// Sees to it that somebody tells how each process ends that runs.
+    fn find_parents(&self, processes: &[Arc<Process>], held: &mut HashMap<Held, OwnedFd>) {
+        let keeper = getppid().as_raw();
+        let (mut known, mut new) = (Vec::new(), Vec::new());
+        for process in processes.iter().filter(|process| process.life() == Life::Running) {
+            let (pid, started) = (process.pid(), Started::of(process));
+            // An earlier server has found that it is an orphan.
+            if let Some(pidfd) = held.remove(&Held::Pidfd(process.id)) {
+                known.push((process, orphans::of_held(pidfd, pid, started)));
+                continue;
             }
-            Err(error) => Err(error),
-        };
-        if let Err(error) = done {
-            log::error!("server", "the end of {} will not be seen: {error}", shown(process));
+            match orphans::find(pid, started, keeper) {
+                Ok(Found::Child) => {}
+                Ok(Found::Orphan(handle)) => new.push((process, handle)),
+                Ok(Found::Other) => {
+                    let name = shown(process);
+                    log::warn!("server", "{name} ended while nobody could see how");
+                    self.ended(process, Ending::Unknown);
+                }
+                Err(error) => will_not_be_seen(process, &error),
+            }
+        }
+        // From here on no end is missed, if there is a server or not.
+        let pidfds: Vec<(Held, BorrowedFd)> = new
+            .iter()
+            .map(|(process, handle)| (Held::Pidfd(process.id), handle.pidfd.as_fd()))
+            .collect();
+        for part in pidfds.chunks(sys::MAX_DESCRIPTORS) {
+            // Fails only if the keeper is gone, which ends the server elsewhere.
+            let _ = self.link.hold(part);
+        }
+        for (process, handle) in known.into_iter().chain(new) {
+            let added = self.orphans.add(Arc::clone(process), handle);
+            added.unwrap_or_else(|error| will_not_be_seen(process, &error));
         }
     }
+}
+
+fn will_not_be_seen(process: &Process, error: &io::Error) {
+    log::error!("server", "the end of {} will not be seen: {error}", shown(process));
 }
 
 fn recover_output(id: u64, overflow: Overflow, held: &mut HashMap<Held, OwnedFd>) -> Output {
@@ -199,7 +218,6 @@ mod tests {
     use crate::journal::{self, Journal};
     use crate::link::Link;
     use crate::processes::{Defaults, Numbers, now};
-    use crate::sys;
 
     fn replay(records: &[Vec<u8>]) -> Replayed {
         let mut file = sys::memfd(c"journal").unwrap();

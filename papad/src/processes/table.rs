@@ -279,6 +279,7 @@ impl Events for Processes {
     fn look_at_orphans(&self) -> io::Result<()> {
         for (process, ending) in self.orphans.take_ended()? {
             self.ended(&process, ending);
+            self.link.drop_held(vec![Held::Pidfd(process.id)]);
         }
         Ok(())
     }

@@ -298,7 +298,7 @@ impl Service {
         let (bytes, descriptors) = match name {
             Held::Journal(_) => (0, 0),
             Held::Control(_) | Held::Socket(_) => (0, 1),
-            Held::Ring(_) | Held::Out(_) | Held::Err(_) => {
+            Held::Ring(_) | Held::Out(_) | Held::Err(_) | Held::Pidfd(_) => {
                 (RESERVED_NAME_BYTES, RESERVED_DESCRIPTORS)
             }
         };
