@@ -1,13 +1,13 @@
 //! systemd's part: a notification socket, a descriptor store that outlives papad, and a start that
-//! passes what it has. The rules are those of sd_notify(3), sd_pid_notify_with_fds(3) and
-//! sd_listen_fds(3), and where these are silent, of systemd's own `service.c`.
+//! passes what it has. The rules are those of `sd_notify(3)`, `sd_pid_notify_with_fds(3)` and
+//! `sd_listen_fds(3)`, and where these are silent, of systemd's own `service.c`.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nix::cmsg_space;
@@ -47,7 +47,6 @@ struct State {
     /// No message is taken.
     hangs: bool,
     synced: usize,
-    stores: usize,
 }
 
 /// A service manager of the test's own, for one service.
@@ -56,6 +55,7 @@ pub struct FakeSystemd {
     path: String,
     shared: Arc<(Mutex<State>, Condvar)>,
     sockets: Vec<Named>,
+    store_size: Option<usize>,
     hosted: Mutex<Vec<(i32, u64)>>,
 }
 
@@ -81,7 +81,14 @@ impl FakeSystemd {
             }
         });
         let (sockets, hosted) = (Vec::new(), Mutex::default());
-        Self { _scratch: scratch, path, shared, sockets, hosted }
+        Self { _scratch: scratch, path, shared, sockets, store_size: None, hosted }
+    }
+
+    /// Has room for so many descriptors, and says so.
+    #[must_use]
+    pub fn with_store_size(mut self, descriptors: usize) -> Self {
+        self.store_size = Some(descriptors);
+        self
     }
 
     /// Has the service activated with this socket of a socket unit.
@@ -95,22 +102,9 @@ impl FakeSystemd {
     #[must_use]
     pub fn stored(&self) -> Vec<String> {
         self.synchronise();
-        self.state().store.iter().map(|(name, _)| name.clone()).collect()
-    }
-
-    /// A duplicate of what is stored under this name.
-    #[must_use]
-    pub fn stored_as(&self, name: &str) -> Option<OwnedFd> {
-        let state = self.state();
-        let (_, fd) = state.store.iter().find(|(stored, _)| stored == name)?;
-        Some(fd.try_clone().unwrap())
-    }
-
-    /// How many descriptors were stored, those since removed included.
-    #[must_use]
-    pub fn stores(&self) -> usize {
-        self.synchronise();
-        self.state().stores
+        let stored: Vec<String> = self.state().store.iter().map(|(name, _)| name.clone()).collect();
+        assert!(self.store_size.is_none_or(|size| stored.len() <= size), "{stored:?}");
+        stored
     }
 
     /// Everything the service has said, but for what its store is to have.
@@ -178,6 +172,9 @@ impl FakeSystemd {
             .collect();
         drop_variables(command);
         command.env("NOTIFY_SOCKET", &self.path);
+        if let Some(size) = self.store_size {
+            command.env("FDSTORE", size.to_string());
+        }
         if passed.is_empty() {
             return;
         }
@@ -263,6 +260,7 @@ impl State {
         };
         let name = value("FDNAME");
         if text == "BARRIER=1" {
+            // Closing it is the answer.
             assert_eq!(fds.len(), 1, "a barrier comes with one descriptor");
             return;
         }
@@ -275,7 +273,6 @@ impl State {
             let name = name.unwrap_or_else(|| "stored".to_owned());
             assert!(name.len() <= 255 && !name.contains(':'), "{name}");
             assert_eq!(value("FDPOLL").as_deref(), Some("0"), "it is kept when it hangs up");
-            self.stores += fds.len();
             fds.retain(|fd| !self.store.iter().any(|(_, stored)| is_same(stored, fd)));
             self.store.extend(fds.into_iter().map(|fd| (name.clone(), fd)));
             return;
@@ -296,7 +293,8 @@ fn drop_variables(command: &mut Command) {
 }
 
 fn state_of(shared: &(Mutex<State>, Condvar)) -> MutexGuard<'_, State> {
-    shared.0.lock().unwrap()
+    // A test that fails while it looks leaves it as it was.
+    shared.0.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The same open file, as near as a test has to know: kcmp(2) tells it for certain. The two ends of

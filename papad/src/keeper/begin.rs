@@ -36,7 +36,7 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
     }
     let recovered = holdings.iter().count();
     if recovered > 0 {
-        log::info!("keeper", "took {recovered} descriptors from systemd's store");
+        log::info!("keeper", "going on from systemd's store: {recovered} descriptors");
     }
     if activated.is_empty() {
         open(options, &mut holdings, control)?;
