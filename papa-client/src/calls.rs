@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fields::{Line, os_string, words};
 use crate::name::{Name, Pattern};
 use crate::process::ProcessInfo;
+use crate::process::pidfd::Trait;
 use crate::session::Reply;
 use crate::socket::SocketInfo;
 use crate::status::Status;
@@ -206,16 +207,18 @@ pub(crate) fn fetch_pidfd(info: &ProcessInfo) -> Call<Option<OwnedFd>> {
     })
 }
 
-/// The pid of papad's keeper, which is the parent of all hosted processes; `None` if this process
-/// runs no more.
-pub(crate) fn parent_of_running(info: &ProcessInfo) -> Call<Option<i32>> {
+/// What `/proc` shows of this process where pids are papad's; `None` if it runs no more.
+pub(crate) fn trait_of_running(info: &ProcessInfo) -> Call<Option<Trait>> {
     let ask = Ask::look(vec![list(Noun::Process, &Pattern::exactly(&info.name))]);
     let (name, id) = (info.name.clone(), info.id);
     call(ask, move |answers| {
         let (papad, keeper) = (answers.hello.id.clone(), answers.hello.pid);
         let process = named(&name, &papad, &reply(answers)?)?;
-        let runs = process.is_some_and(|process| process.id == id && process.is_running());
-        Ok(runs.then_some(keeper))
+        let running = process.filter(|process| process.id == id && process.is_running());
+        Ok(running.map(|process| match process.starttime {
+            Some(ticks) => Trait::Started(ticks),
+            None => Trait::Parent(keeper),
+        }))
     })
 }
 

@@ -64,9 +64,14 @@ pub fn output_header(batch: &mut Vec<u8>, stream: Stream, name: &[u8], time: Tim
     let _ = writeln!(batch, "{time}:{length}");
 }
 
+/// What stands in place of an exit status if nobody knows how a process ended. No process ends with
+/// it, and whoever passes on its lowest byte says 255, which is a failure still.
+pub const UNKNOWN_CODE: i32 = 511;
+
 /// Appends the frame that says how a process ended, its newline included.
 ///
-/// `code` is the exit status, or minus the number of the signal that killed the process.
+/// `code` is the exit status, minus the number of the signal that killed the process, or
+/// [`UNKNOWN_CODE`].
 pub fn closed(batch: &mut Vec<u8>, name: &[u8], time: Time, code: i32) {
     begin(batch, "closed", name);
     // Writing to a Vec cannot fail.

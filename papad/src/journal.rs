@@ -25,6 +25,9 @@ const FORMAT: u64 = 1;
 const RECORD_START: u8 = 0x1e;
 const RECORD_END: u8 = b'\n';
 
+/// The number of the journal that papad begins with.
+const FIRST: u64 = 1;
+
 /// A journal smaller than this many bytes is never compacted.
 const SMALLEST_COMPACTED: u64 = 256 * 1024;
 
@@ -87,6 +90,15 @@ impl Fields {
         parse_number(&self.word()?)
     }
 
+    /// The value of the pair that comes next, if it has this key.
+    pub(crate) fn pair(&mut self, key: &str) -> Option<Vec<u8>> {
+        let value =
+            |word: &Vec<u8>| Some(word.strip_prefix(key.as_bytes())?.strip_prefix(b"=")?.to_vec());
+        let value = self.words.peek().and_then(value)?;
+        self.words.next();
+        Some(value)
+    }
+
     /// The pairs that come next.
     pub(crate) fn pairs(&mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
         let mut pairs = Vec::new();
@@ -145,6 +157,8 @@ pub(crate) struct Journal {
 }
 
 struct Current {
+    /// Which of papad's journals this is, counted from its birth.
+    number: u64,
     file: File,
     /// Bytes in the file, but for the few that children write.
     size: AtomicU64,
@@ -152,15 +166,28 @@ struct Current {
 }
 
 impl Journal {
-    /// A new, empty journal.
-    pub(crate) fn create() -> io::Result<Journal> {
-        Journal::recover(new_file()?)
+    /// The first journal, empty. `hold` has the keeper hold it under its number.
+    pub(crate) fn create(
+        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
+    ) -> io::Result<Journal> {
+        let file = new_file()?;
+        hold(FIRST, file.as_fd())?;
+        Journal::recover(FIRST, file)
     }
 
     /// The journal that an earlier server wrote.
-    pub(crate) fn recover(file: File) -> io::Result<Journal> {
+    pub(crate) fn recover(number: u64, file: File) -> io::Result<Journal> {
         let size = AtomicU64::new(file.metadata()?.len());
-        Ok(Journal { current: RwLock::new(Current { file, size, size_when_compacted: 0 }) })
+        Ok(Journal { current: RwLock::new(Current { number, file, size, size_when_compacted: 0 }) })
+    }
+
+    /// Has a keeper that was just started hold it.
+    pub(crate) fn hold(
+        &self,
+        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let current = &self.change().current;
+        hold(current.number, current.file.as_fd())
     }
 
     /// Begins a change: what is appended and what is true in memory are in step again when this
@@ -181,23 +208,24 @@ impl Journal {
     }
 
     /// Puts a new file with just these records in force if the present one is long, by `hold`,
-    /// which has the keeper hold it in place of the old one. Does nothing while a change is under
-    /// way, a child that records itself included: it will be tried again soon.
+    /// which has the keeper hold it under the next number. Returns the number of the old one, which
+    /// is needed no longer. Does nothing while a change is under way, a child that records itself
+    /// included: it will be tried again soon.
     pub(crate) fn compact_if_long(
         &self,
         write_records: impl FnOnce(&mut dyn FnMut(Record) -> io::Result<()>) -> io::Result<()>,
-        hold: impl FnOnce(&File) -> io::Result<()>,
-    ) -> io::Result<()> {
+        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
+    ) -> io::Result<Option<u64>> {
         let is_long = {
             let current = &self.change().current;
             let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
             current.size.load(Ordering::Relaxed) > most
         };
         if !is_long {
-            return Ok(());
+            return Ok(None);
         }
         let Ok(mut current) = self.current.try_write() else {
-            return Ok(());
+            return Ok(None);
         };
         let file = new_file()?;
         let mut writer = io::BufWriter::with_capacity(64 * 1024, &file);
@@ -205,11 +233,12 @@ impl Journal {
         writer.flush()?;
         drop(writer);
         sys::kill_point("compaction-written");
-        hold(&file)?;
+        let (former, number) = (current.number, current.number + 1);
+        hold(number, file.as_fd())?;
         sys::kill_point("compaction-held");
         let size = file.metadata()?.len();
-        *current = Current { file, size: AtomicU64::new(size), size_when_compacted: size };
-        Ok(())
+        *current = Current { number, file, size: AtomicU64::new(size), size_when_compacted: size };
+        Ok(Some(former))
     }
 }
 

@@ -20,7 +20,7 @@ use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2, setsid};
 
 use crate::cli::Options;
 use crate::sys::{self, Fork};
-use crate::{keeper, log, server};
+use crate::{keeper, log, server, systemd};
 
 const KEEPER: &str = "papad: keeper";
 const SERVER: &str = "papad: server";
@@ -41,8 +41,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         set_name(KEEPER);
         keeper::run(options)
     } else {
-        let started = sys::close_inherited_on_exec().and_then(|()| {
-            if options.daemonize { daemonize() } else { Err(become_keeper(&starter())) }
+        // A daemon is nobody's service: what a service manager passed is not for it.
+        let passed = if options.daemonize { 0 } else { systemd::count_passed() };
+        let started = sys::close_inherited_on_exec(passed).and_then(|()| {
+            if options.daemonize { daemonize() } else { Err(become_keeper(&starter(), &[])) }
         });
         started.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
     }
@@ -111,11 +113,19 @@ pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
     File::from(ready).write_all(b"\n")
 }
 
+fn without(command: &mut Command, variables: &[&str]) {
+    for variable in variables {
+        command.env_remove(variable);
+    }
+}
+
 /// Runs the keeper in place of this process; returns only if that failed.
-fn become_keeper(starter: &str) -> io::Error {
+fn become_keeper(starter: &str, without_variables: &[&str]) -> io::Error {
     let title =
         if starter.is_empty() { KEEPER.to_owned() } else { format!("{KEEPER} from {starter}") };
-    Command::new(SELF).arg0(title).args(env::args_os().skip(1)).exec()
+    let mut keeper = Command::new(SELF);
+    without(&mut keeper, without_variables);
+    keeper.arg0(title).args(env::args_os().skip(1)).exec()
 }
 
 /// The name of the program that runs this one.
@@ -142,7 +152,7 @@ fn daemonize() -> io::Result<ExitCode> {
             umask(Mode::S_IWGRP | Mode::S_IRWXO);
             dup2_stdin(ready)?;
             dup2_stdout(null()?)?;
-            Err(become_keeper(&starter))
+            Err(become_keeper(&starter, &systemd::VARIABLES))
         }
     }
 }

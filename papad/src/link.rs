@@ -8,9 +8,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::TimeVal;
 use nix::unistd::{Pid, pipe2};
@@ -20,13 +22,16 @@ use crate::sys;
 /// Names per message, so that a message stays below `sys::MAX_MESSAGE` bytes.
 const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 
+/// How long to wait for a store, which the keeper gives up on, too, but sooner.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What a held descriptor is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Held {
     /// A listening socket of papad itself.
     Control(u64),
-    /// The journal that is in force.
-    Journal,
+    /// A journal. The one with the highest number is in force.
+    Journal(u64),
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -35,6 +40,8 @@ pub(crate) enum Held {
     Out(u64),
     /// The reading end of a process's standard error.
     Err(u64),
+    /// The pidfd of a process that is no child of the keeper.
+    Pidfd(u64),
     /// What a server that has parted tells the next of its sessions.
     Handover,
     /// Something that goes with it: a connection, or a descriptor on its way over one.
@@ -49,17 +56,32 @@ impl Held {
     pub(crate) fn is_passing(self) -> bool {
         matches!(self, Held::Handover | Held::Passed(_) | Held::Baton)
     }
+
+    /// Whether a store that outlives papad has it, if there is one.
+    pub(crate) fn is_stored(self) -> bool {
+        match self {
+            Held::Control(_)
+            | Held::Journal(_)
+            | Held::Socket(_)
+            | Held::Ring(_)
+            | Held::Out(_)
+            | Held::Err(_)
+            | Held::Pidfd(_) => true,
+            Held::Handover | Held::Passed(_) | Held::Baton => false,
+        }
+    }
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Held::Control(n) => write!(f, "control.{n}"),
-            Held::Journal => f.write_str("journal"),
+            Held::Journal(n) => write!(f, "journal.{n}"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
             Held::Err(n) => write!(f, "err.{n}"),
+            Held::Pidfd(n) => write!(f, "pidfd.{n}"),
             Held::Handover => f.write_str("handover"),
             Held::Passed(n) => write!(f, "passed.{n}"),
             Held::Baton => f.write_str("baton"),
@@ -72,7 +94,6 @@ impl FromStr for Held {
 
     fn from_str(text: &str) -> io::Result<Held> {
         match text {
-            "journal" => return Ok(Held::Journal),
             "handover" => return Ok(Held::Handover),
             "baton" => return Ok(Held::Baton),
             _ => {}
@@ -81,11 +102,13 @@ impl FromStr for Held {
         let number = number.parse().map_err(|_| bad_message())?;
         match kind {
             "control" => Ok(Held::Control(number)),
+            "journal" => Ok(Held::Journal(number)),
             "socket" => Ok(Held::Socket(number)),
             "ring" => Ok(Held::Ring(number)),
             "out" => Ok(Held::Out(number)),
             "err" => Ok(Held::Err(number)),
             "passed" => Ok(Held::Passed(number)),
+            "pidfd" => Ok(Held::Pidfd(number)),
             _ => Err(bad_message()),
         }
     }
@@ -94,8 +117,9 @@ impl FromStr for Held {
 /// What the server tells the keeper.
 #[derive(Debug)]
 pub(crate) enum ToKeeper {
-    /// Keep these, each in place of what had its name before.
-    Hold(Vec<(Held, OwnedFd)>),
+    /// Keep these, each in place of what had its name before. What comes with them is closed when
+    /// they are in the store.
+    Hold(Vec<(Held, OwnedFd)>, Option<OwnedFd>),
     /// These are needed no longer. What comes with it is closed when they are.
     Drop(Vec<Held>, Option<OwnedFd>),
     /// The end of this process is in the journal: it may be reaped.
@@ -153,6 +177,11 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// What is held is in a store, too, which gives it to the next papad if this one ends.
+    pub(crate) has_store: bool,
+    /// How many keepers there were at least, this one included: 1 for the first, which is the
+    /// parent of every hosted process.
+    pub(crate) keepers: u64,
     /// If a new version was to take over and did not, why.
     pub(crate) put_back: Option<String>,
 }
@@ -162,33 +191,57 @@ impl Start {
         Start::from_words(&mut text.split_ascii_whitespace())
     }
 
+    /// `STARTS LAST_END SOFT HARD KEY=VALUE...`; `put_back` has the rest of the line.
     pub(crate) fn to_text(&self) -> String {
-        let Start { starts, last_end, descriptor_limit: (soft, hard), put_back } = self;
+        use fmt::Write;
+        let Start { starts, last_end, descriptor_limit: (soft, hard), .. } = self;
         let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-        let put_back = put_back.as_deref().map(on_one_line).unwrap_or_default();
-        format!("{starts} {last_end} {soft} {hard} {put_back}")
+        let mut text = format!("{starts} {last_end} {soft} {hard}");
+        // Writing to a String cannot fail.
+        let _ = write!(text, " store={} keepers={}", u8::from(self.has_store), self.keepers);
+        if let Some(why) = &self.put_back {
+            let _ = write!(text, " put_back={}", on_one_line(why));
+        }
+        text
     }
 
-    /// Words that are missing are those of a version that did not know them.
+    /// Keys that are missing are those of a version that did not know them; unknown ones are
+    /// passed over.
     fn from_words(words: &mut SplitAsciiWhitespace) -> io::Result<Start> {
-        Ok(Start {
+        let mut start = Start {
             starts: number(words)?,
             last_end: words.next().and_then(|word| word.parse().ok()),
             descriptor_limit: (number(words)?, number(words)?),
-            put_back: Some(rest(words)).filter(|why| !why.is_empty()),
-        })
+            has_store: false,
+            keepers: 1,
+            put_back: None,
+        };
+        while let Some((key, value)) = words.next().and_then(|word| word.split_once('=')) {
+            let to_number = || value.parse().map_err(|_| bad_message());
+            match key {
+                "store" => start.has_store = to_number()? != 0,
+                "keepers" => start.keepers = to_number()?,
+                "put_back" => start.put_back = Some(format!("{value} {}", rest(words))),
+                _ => {}
+            }
+        }
+        Ok(start)
     }
 }
 
 /// One end of the link.
-pub(crate) struct Link(OwnedFd);
+pub(crate) struct Link {
+    fd: OwnedFd,
+    /// What is held is in a store, too. Set when the server knows.
+    has_store: OnceLock<()>,
+}
 
 impl Link {
     /// A new link: the keeper's end and the server's.
     pub(crate) fn pair() -> io::Result<(Link, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (keeper, server) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        Ok((Link(keeper), server))
+        Ok((Link { fd: keeper, has_store: OnceLock::new() }, server))
     }
 
     /// The end that was inherited as this descriptor.
@@ -196,29 +249,37 @@ impl Link {
         // Room for a burst of spawns, so that the server does not wait for the keeper's turn.
         // A smaller queue is only slower, so a refusal is of no consequence.
         let _ = setsockopt(&fd, sockopt::SndBuf, &(256 * 1024));
-        Link(fd)
+        Link { fd, has_store: OnceLock::new() }
+    }
+
+    /// From now on, what is held is to be in the store before it is relied upon.
+    pub(crate) fn wait_for_store(&self) {
+        // It may have been said before.
+        let _ = self.has_store.set(());
     }
 
     /// How long to wait at most when the other side hears nothing; `None` is for ever.
     pub(crate) fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
         let time = TimeVal::new(patience.unwrap_or_default().as_secs() as i64, 0);
-        Ok(setsockopt(&self.0, sockopt::SendTimeout, &time)?)
+        Ok(setsockopt(&self.fd, sockopt::SendTimeout, &time)?)
     }
 
     /// Puts another descriptor in place of this one, for all who use it.
     pub(crate) fn replace(&self, with: &OwnedFd) -> io::Result<()> {
-        sys::replace(self.0.as_fd(), with.as_fd())
+        sys::replace(self.fd.as_fd(), with.as_fd())
     }
 
     /// Tells the keeper. One that is gone need not know: the next is told everything.
     pub(crate) fn tell_keeper(&self, message: &ToKeeper) -> io::Result<()> {
         let told = match message {
-            ToKeeper::Hold(fds) => self.send_named("hold", &borrowed(fds)),
+            ToKeeper::Hold(fds, done) => {
+                self.send_named("hold", &borrowed(fds), done.as_ref().map(AsFd::as_fd))
+            }
             ToKeeper::Drop(names, done) => {
                 let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
                 names.chunks(MAX_NAMES).try_for_each(|names| {
                     let text = named("drop", names.iter());
-                    sys::send(self.0.as_fd(), text.as_bytes(), &done)
+                    sys::send(self.fd.as_fd(), text.as_bytes(), &done)
                 })
             }
             ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
@@ -230,7 +291,7 @@ impl Link {
             ToKeeper::Ready { skipped } => self.send_text(&format!("ready {skipped}")),
             ToKeeper::Upgrade(number, program) => {
                 let program: Vec<BorrowedFd> = program.iter().map(AsFd::as_fd).collect();
-                sys::send(self.0.as_fd(), format!("upgrade {number}").as_bytes(), &program)
+                sys::send(self.fd.as_fd(), format!("upgrade {number}").as_bytes(), &program)
             }
             ToKeeper::Parted => self.send_text("parted"),
             ToKeeper::Succeed => self.send_text("succeed"),
@@ -240,9 +301,16 @@ impl Link {
         forgive_absence(told)
     }
 
-    /// Has the keeper hold descriptors that the server goes on using.
+    /// Has the keeper hold descriptors that the server goes on using. If there is a store, it has
+    /// them when this returns.
     pub(crate) fn hold(&self, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
-        forgive_absence(self.send_named("hold", fds))
+        if self.has_store.get().is_none() {
+            return forgive_absence(self.send_named("hold", fds, None));
+        }
+        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
+        forgive_absence(self.send_named("hold", fds, Some(keepers_end.as_fd())))?;
+        drop(keepers_end);
+        wait_for_end(done, Some(PATIENCE))
     }
 
     /// Has the keeper drop what is needed no longer.
@@ -255,14 +323,13 @@ impl Link {
     pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
         let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
         self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
-        File::from(done).read_to_end(&mut Vec::new())?;
-        Ok(())
+        wait_for_end(done, self.has_store.get().map(|()| PATIENCE))
     }
 
     /// Tells the server one thing.
     pub(crate) fn tell_server(&self, message: &ToServer) -> io::Result<()> {
         match message {
-            ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
+            ToServer::Held(fds) => self.send_named("held", &borrowed(fds), None),
             ToServer::Start(start) => self.send_text(&format!("start {}", start.to_text())),
             ToServer::Rehearse { skipped } => self.send_text(&format!("rehearse {skipped}")),
             ToServer::Part => self.send_text("part"),
@@ -280,7 +347,7 @@ impl Link {
         held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     ) -> io::Result<()> {
         let held: Vec<(Held, BorrowedFd)> = held.map(|(name, fd)| (*name, fd.as_fd())).collect();
-        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part))
+        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part, None))
     }
 
     /// Waits for the server's next message; `None` when the server is gone.
@@ -290,11 +357,13 @@ impl Link {
         };
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
-            Some("hold") => ToKeeper::Hold(pair_up(words, fds)?),
-            Some("drop") => {
-                let names = words.map(Held::from_str).collect::<io::Result<_>>()?;
-                ToKeeper::Drop(names, fds.into_iter().next())
+            Some("hold") => {
+                let names = names(words)?;
+                let mut fds = fds.into_iter();
+                let held = pair_up(&names, fds.by_ref().take(names.len()).collect())?;
+                ToKeeper::Hold(held, fds.next())
             }
+            Some("drop") => ToKeeper::Drop(names(words)?, fds.into_iter().next()),
             Some("recorded") => ToKeeper::Recorded(Pid::from_raw(number(&mut words)?)),
             Some("here") => ToKeeper::Here,
             Some("able") => ToKeeper::Able,
@@ -319,7 +388,7 @@ impl Link {
         };
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
-            Some("held") => ToServer::Held(pair_up(words, fds)?),
+            Some("held") => ToServer::Held(pair_up(&names(words)?, fds)?),
             Some("start") => ToServer::Start(Start::from_words(&mut words)?),
             Some("rehearse") => ToServer::Rehearse { skipped: number(&mut words)? },
             Some("part") => ToServer::Part,
@@ -336,17 +405,22 @@ impl Link {
     }
 
     fn send_text(&self, text: &str) -> io::Result<()> {
-        sys::send(self.0.as_fd(), text.as_bytes(), &[])
+        sys::send(self.fd.as_fd(), text.as_bytes(), &[])
     }
 
-    fn send_named(&self, verb: &str, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
+    fn send_named(
+        &self,
+        verb: &str,
+        fds: &[(Held, BorrowedFd)],
+        done: Option<BorrowedFd>,
+    ) -> io::Result<()> {
         let text = named(verb, fds.iter().map(|(name, _)| name));
-        let fds: Vec<BorrowedFd> = fds.iter().map(|(_, fd)| *fd).collect();
-        sys::send(self.0.as_fd(), text.as_bytes(), &fds)
+        let fds: Vec<BorrowedFd> = fds.iter().map(|(_, fd)| *fd).chain(done).collect();
+        sys::send(self.fd.as_fd(), text.as_bytes(), &fds)
     }
 
     fn receive(&self) -> io::Result<Option<(String, Vec<OwnedFd>)>> {
-        let (text, fds) = match sys::receive(self.0.as_fd()) {
+        let (text, fds) = match sys::receive(self.fd.as_fd()) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
             other => other?,
         };
@@ -360,7 +434,7 @@ impl Link {
 
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
@@ -371,6 +445,18 @@ fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
         Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected) => Ok(()),
         told => told,
     }
+}
+
+/// Waits until nobody has the other end of this pipe any more, or the time is up.
+fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<()> {
+    if let Some(patience) = patience {
+        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+        if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
+            return Ok(());
+        }
+    }
+    File::from(pipe).read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {
@@ -387,10 +473,13 @@ fn named<'a>(verb: &str, names: impl Iterator<Item = &'a Held>) -> String {
     text
 }
 
-fn pair_up(words: SplitAsciiWhitespace, fds: Vec<OwnedFd>) -> io::Result<Vec<(Held, OwnedFd)>> {
-    let names = words.map(Held::from_str).collect::<io::Result<Vec<_>>>()?;
+fn names(words: SplitAsciiWhitespace) -> io::Result<Vec<Held>> {
+    words.map(Held::from_str).collect()
+}
+
+fn pair_up(names: &[Held], fds: Vec<OwnedFd>) -> io::Result<Vec<(Held, OwnedFd)>> {
     if names.len() == fds.len() {
-        Ok(names.into_iter().zip(fds).collect())
+        Ok(names.iter().copied().zip(fds).collect())
     } else {
         Err(bad_message())
     }
@@ -428,7 +517,7 @@ mod tests {
         server.hold(&[(Held::Out(7), reader.as_fd())]).unwrap();
         drop((server, reader));
 
-        let Some(ToKeeper::Hold(mut held)) = keeper.hear_server().unwrap() else { panic!() };
+        let Some(ToKeeper::Hold(mut held, None)) = keeper.hear_server().unwrap() else { panic!() };
         let (name, fd) = held.pop().unwrap();
         assert_eq!(name, Held::Out(7));
         std::fs::File::from(writer).write_all(b"x").unwrap();
@@ -442,11 +531,12 @@ mod tests {
     fn every_name_is_read_back_as_it_was_written() {
         let names = [
             Held::Control(0),
-            Held::Journal,
+            Held::Journal(2),
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),
             Held::Err(4),
+            Held::Pidfd(5),
         ];
         for name in names {
             assert_eq!(name.to_string().parse::<Held>().unwrap(), name);

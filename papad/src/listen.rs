@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen,
-    setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect,
+    getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
 
@@ -20,26 +20,34 @@ use crate::cli::Options;
 /// Connections that may wait to be accepted, while a server starts again for instance.
 const BACKLOG: i32 = 1024;
 
-/// Opens every endpoint that the options name.
+/// Opens every endpoint that the options name and of which there is none among `existing`.
 ///
 /// # Errors
 /// One sentence that says which endpoint could not be opened and why, and who has it if the
 /// system tells.
-pub(crate) fn open(options: &Options) -> Result<Vec<OwnedFd>, String> {
+pub(crate) fn open(options: &Options, existing: &[&OwnedFd]) -> Result<Vec<OwnedFd>, String> {
     let mut sockets = Vec::new();
+    let addresses: Vec<Option<SocketAddr>> = existing.iter().map(|fd| tcp_address(fd)).collect();
     if let Some(port) = options.port {
-        let inet = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let socket = open_tcp(inet).map_err(|error| describe(inet, &error))?;
-        let port = tcp_address(&socket).map_or(port, |address| address.port());
-        sockets.push(socket);
+        let has_inet = addresses.iter().flatten().any(SocketAddr::is_ipv4);
+        let has_inet6 = addresses.iter().flatten().any(SocketAddr::is_ipv6);
+        let mut port = addresses.iter().flatten().map(SocketAddr::port).next().unwrap_or(port);
+        if !has_inet {
+            let inet = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            let socket = open_tcp(inet).map_err(|error| describe(inet, &error))?;
+            port = tcp_address(&socket).map_or(port, |address| address.port());
+            sockets.push(socket);
+        }
         let inet6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
-        match open_tcp(inet6) {
-            Ok(socket) => sockets.push(socket),
-            Err(error) if has_no_ipv6(&error) => {}
-            Err(error) => return Err(describe(inet6, &error)),
+        match (!has_inet6).then(|| open_tcp(inet6)) {
+            Some(Ok(socket)) => sockets.push(socket),
+            Some(Err(error)) if !has_no_ipv6(&error) => return Err(describe(inet6, &error)),
+            Some(Err(_)) | None => {}
         }
     }
-    if let Some(path) = &options.unix_socket {
+    if let Some(path) = &options.unix_socket
+        && addresses.iter().all(Option::is_some)
+    {
         let for_others = !options.allowed_uids.is_empty();
         let socket = open_unix(path, for_others)
             .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
@@ -48,16 +56,38 @@ pub(crate) fn open(options: &Options) -> Result<Vec<OwnedFd>, String> {
     Ok(sockets)
 }
 
+/// Whether this is an endpoint that the options name. A Unix socket whose path is gone is none:
+/// nobody can reach it.
+pub(crate) fn is_wanted(options: &Options, socket: &OwnedFd) -> bool {
+    match tcp_address(socket) {
+        Some(address) => {
+            let is_own = address.ip().is_loopback();
+            is_own && options.port.is_some_and(|port| port == 0 || port == address.port())
+        }
+        None => unix_path(socket)
+            .is_some_and(|path| options.unix_socket.as_ref() == Some(&path) && path.exists()),
+    }
+}
+
+/// Whether connections can be accepted from it.
+pub(crate) fn is_listening(fd: &OwnedFd) -> bool {
+    getsockopt(fd, sockopt::AcceptConn).unwrap_or(false)
+}
+
 /// `127.0.0.1:20202`, `[::1]:20202` or a path.
 pub(crate) fn name(socket: &OwnedFd) -> String {
     if let Some(address) = tcp_address(socket) {
         return address.to_string();
     }
-    let path = socket.try_clone().ok().and_then(|fd| UnixListener::from(fd).local_addr().ok());
-    match path.as_ref().and_then(|address| address.as_pathname()) {
+    match unix_path(socket) {
         Some(path) => path.display().to_string(),
         None => "an unknown socket".to_owned(),
     }
+}
+
+fn unix_path(socket: &OwnedFd) -> Option<PathBuf> {
+    let address = UnixListener::from(socket.try_clone().ok()?).local_addr().ok()?;
+    address.as_pathname().map(Path::to_owned)
 }
 
 /// The TCP port of a socket that has one.

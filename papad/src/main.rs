@@ -17,6 +17,7 @@ mod ring;
 mod server;
 mod sockets;
 mod sys;
+mod systemd;
 mod values;
 
 use std::process::ExitCode;

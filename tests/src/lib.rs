@@ -19,6 +19,7 @@ pub mod procfs;
 mod python;
 mod scratch;
 mod session;
+mod systemd;
 mod watching;
 
 pub use binary::papad_program;
@@ -30,4 +31,5 @@ pub use papad::{Builder, Papad};
 pub use python::run_python;
 pub use scratch::ScratchDir;
 pub use session::{BANNER, Session, argument, field, shell};
+pub use systemd::FakeSystemd;
 pub use watching::{Frame, Recording, Stream, Watched};

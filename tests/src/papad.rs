@@ -14,22 +14,22 @@ use nix::unistd::Pid;
 use crate::binary::Build;
 use crate::log::Log;
 use crate::procfs::{self, Stat};
-use crate::{BANNER, Session, eventually};
+use crate::{BANNER, FakeSystemd, Session, eventually};
 
 /// The name that papad gives its server process.
 const SERVER: &str = "papad: server";
 
 /// How a papad is to be started.
-#[derive(Debug)]
-pub struct Builder {
+pub struct Builder<'a> {
     build: Build,
     args: Vec<OsString>,
     unix_path: Option<PathBuf>,
     shell_before: Option<String>,
     copy_for_user: Option<(PathBuf, u32)>,
+    systemd: Option<&'a FakeSystemd>,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
@@ -68,6 +68,13 @@ impl Builder {
         self
     }
 
+    /// Has `systemd` start it, as the main process of its service.
+    #[must_use]
+    pub fn under(mut self, systemd: &'a FakeSystemd) -> Self {
+        self.systemd = Some(systemd);
+        self.after_shell("export LISTEN_PID=$$")
+    }
+
     fn command(&self) -> Command {
         let mut program = self.build.path();
         if let Some((copy, _)) = &self.copy_for_user {
@@ -87,13 +94,22 @@ impl Builder {
         }
         command.arg("-p").arg("0").args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if let Some(systemd) = self.systemd {
+            systemd.prepare(&mut command);
+        }
         command
     }
 
     /// Starts it on a free port of its own, and returns when it listens.
     #[must_use]
     pub fn start(self) -> Papad {
-        let mut child = self.command().spawn().unwrap();
+        let mut command = self.command();
+        let mut child = command.spawn().unwrap();
+        // It has duplicates of what was passed.
+        drop(command);
+        if let Some(systemd) = self.systemd {
+            systemd.started(child.id() as i32);
+        }
         let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
         let mut papad =
             Papad { child, log, port: 0, unix_path: self.unix_path, killed: Mutex::default() };
@@ -125,13 +141,14 @@ impl Papad {
 
     /// To start one otherwise.
     #[must_use]
-    pub fn builder() -> Builder {
+    pub fn builder() -> Builder<'static> {
         Builder {
             build: Build::Plain,
             args: Vec::new(),
             unix_path: None,
             shell_before: None,
             copy_for_user: None,
+            systemd: None,
         }
     }
 
@@ -205,6 +222,17 @@ impl Papad {
         // It may have ended by itself, which is as good.
         let _ = kill(Pid::from_raw(server.pid), Signal::SIGKILL);
         server.pid
+    }
+
+    /// Kills keeper and server with SIGKILL, and returns when both are gone. What papad hosted runs
+    /// on, without a parent.
+    pub fn kill_both(&mut self) {
+        let server = self.server();
+        for pid in [self.keeper_pid(), server.pid] {
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        }
+        assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
+        self.child.wait().unwrap();
     }
 
     /// Everything papad has logged.

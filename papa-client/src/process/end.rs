@@ -14,7 +14,8 @@ pub enum End {
     Exited(i32),
     /// By this signal.
     Signaled(Signal),
-    /// Nobody knows: somebody else took its status.
+    /// Nobody knows: it ended while papad's keeper, or papad as a whole, had been killed, and the
+    /// kernel does not tell.
     Unknown,
 }
 

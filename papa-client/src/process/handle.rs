@@ -79,8 +79,8 @@ impl Process {
             return self.papa.call(calls::fetch_pidfd(&self.info))?.ok_or_else(ended);
         }
         let guessed = pidfd::guess(&self.info)?.ok_or_else(ended)?;
-        let keeper = self.papa.call(calls::parent_of_running(&self.info))?.ok_or_else(ended)?;
-        guessed.confirm(keeper)
+        let of_process = self.papa.call(calls::trait_of_running(&self.info))?.ok_or_else(ended)?;
+        guessed.confirm(of_process)
     }
 
     /// Sends it a signal.
@@ -103,8 +103,8 @@ impl Process {
 
     /// Waits until it has ended, however long that takes.
     ///
-    /// [`End::Unknown`] if a watcher took it off papad's list first and the kernel (before Linux
-    /// 6.15) does not tell.
+    /// [`End::Unknown`] if papad does not know either, or if a watcher took it off papad's list
+    /// first, and the kernel (before Linux 6.15) does not tell.
     pub fn wait(&self) -> Result<End> {
         loop {
             if let Some(end) = self.wait_until(None)? {

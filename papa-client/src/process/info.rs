@@ -26,6 +26,9 @@ pub struct ProcessInfo {
     pub pid: i32,
     /// When it was started.
     pub started: SystemTime,
+    /// Its start in clock ticks since boot, as `/proc/PID/stat` has it, if the keeper that there
+    /// is now is not its parent.
+    pub(crate) starttime: Option<u64>,
     /// Its user, if one was asked for.
     pub uid: Option<u32>,
     /// Its group, if one was asked for.
@@ -77,6 +80,7 @@ impl ProcessInfo {
             state: State::parse(&line)?,
             pid: line.number("pid")?,
             started: line.time("started")?,
+            starttime: line.maybe_number("starttime")?,
             uid: line.maybe_number("uid")?,
             gid: line.maybe_number("gid")?,
             directory: line.maybe_path("dir"),

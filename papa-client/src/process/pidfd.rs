@@ -12,7 +12,25 @@ use crate::sys;
 /// A pidfd that was opened by a pid, which may be somebody else's by now.
 pub(crate) struct Guessed {
     pidfd: OwnedFd,
-    parent: Option<i32>,
+    seen: Option<Seen>,
+}
+
+/// What `/proc/PID/stat` shows of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    parent: i32,
+    /// In clock ticks since boot.
+    started: u64,
+}
+
+/// What a process is told from others by that have its pid, in another pid namespace or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trait {
+    /// It is a child of papad's keeper, which this is the pid of. Nobody else gets its pid until
+    /// papad has recorded its end.
+    Parent(i32),
+    /// The keeper that made it is gone. It was started at this tick of the clock since boot.
+    Started(u64),
 }
 
 /// Opens what has the process's pid; `None` if nothing has.
@@ -23,25 +41,36 @@ pub(crate) fn guess(info: &ProcessInfo) -> Result<Option<Guessed>> {
         Err(error) => return Err(Error::io("no descriptor of the process", error)),
     };
     let stat = fs::read_to_string(format!("/proc/{}/stat", info.pid)).unwrap_or_default();
-    Ok(Some(Guessed { pidfd, parent: parent(&stat) }))
+    Ok(Some(Guessed { pidfd, seen: Seen::parse(&stat) }))
 }
 
-/// The parent's pid in a line of `/proc/PID/stat`: see `proc_pid_stat(5)`.
-fn parent(stat: &str) -> Option<i32> {
-    // The name stands in parentheses and may itself hold any character.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(1)?.parse().ok()
+impl Seen {
+    /// Reads a line of `/proc/PID/stat`: see `proc_pid_stat(5)`, fields 4 and 22.
+    fn parse(stat: &str) -> Option<Self> {
+        // The name stands in parentheses and may itself hold any character.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let mut fields = fields.split_ascii_whitespace();
+        let parent = fields.nth(1)?.parse().ok()?;
+        Some(Self { parent, started: fields.nth(17)?.parse().ok()? })
+    }
+
+    fn has(self, of_process: Trait) -> bool {
+        match of_process {
+            Trait::Parent(pid) => self.parent == pid,
+            Trait::Started(ticks) => self.started == ticks,
+        }
+    }
 }
 
 impl Guessed {
-    /// The pidfd, now that papad said after it was opened that the process runs, as a child of its
-    /// keeper: until papad has recorded an end, nobody else gets the pid.
+    /// The pidfd, now that papad said after it was opened that the process runs, and what it is to
+    /// be known by.
     ///
     /// # Errors
-    /// [`ErrorKind::NeedsUnix`]: what has the pid here is no child of the keeper. papad's pids are
-    /// those of another pid namespace.
-    pub(crate) fn confirm(self, keeper: i32) -> Result<OwnedFd> {
-        if self.parent == Some(keeper) {
+    /// [`ErrorKind::NeedsUnix`]: what has the pid here is another process. papad's pids are those
+    /// of another pid namespace.
+    pub(crate) fn confirm(self, of_process: Trait) -> Result<OwnedFd> {
+        if self.seen.is_some_and(|seen| seen.has(of_process)) {
             return Ok(self.pidfd);
         }
         let what =
@@ -60,8 +89,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parent_is_found_behind_any_name() {
-        assert_eq!(parent("42 (a) b (c) S 7 42 42 0"), Some(7));
-        assert_eq!(parent(""), None);
+    fn parent_and_start_are_found_behind_any_name() {
+        let fields: Vec<String> = (5..=52).map(|number| number.to_string()).collect();
+        let stat = format!("42 (a) b (c) S 7 {}\n", fields.join(" "));
+        assert_eq!(Seen::parse(&stat), Some(Seen { parent: 7, started: 22 }));
+        assert_eq!(Seen::parse("42 (a) S 7 5"), None);
+        assert_eq!(Seen::parse(""), None);
+    }
+
+    #[test]
+    fn a_child_is_known_by_its_parent_and_an_orphan_by_its_start() {
+        let seen = Seen { parent: 7, started: 100 };
+        assert!(seen.has(Trait::Parent(7)) && seen.has(Trait::Started(100)));
+        assert!(!seen.has(Trait::Parent(1)) && !seen.has(Trait::Started(101)));
     }
 }

@@ -75,8 +75,8 @@ impl Process {
             return self.papa.call(calls::fetch_pidfd(&self.info)).await?.ok_or_else(ended);
         }
         let guessed = pidfd::guess(&self.info)?.ok_or_else(ended)?;
-        let keeper = self.papa.call(calls::parent_of_running(&self.info)).await?;
-        guessed.confirm(keeper.ok_or_else(ended)?)
+        let of_process = self.papa.call(calls::trait_of_running(&self.info)).await?;
+        guessed.confirm(of_process.ok_or_else(ended)?)
     }
 
     /// Sends it a signal.

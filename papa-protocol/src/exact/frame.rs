@@ -70,7 +70,7 @@ pub enum End {
     Exit(i32),
     /// Killed by the signal of this number.
     Signal(i32),
-    /// Nobody knows: its status was taken by somebody else.
+    /// Nobody knows: somebody else took its status, and did not tell.
     Unknown,
 }
 

@@ -250,7 +250,8 @@ after another, as there is something to read:
   out:NAME:TIME:LENGTH     LENGTH bytes of stdout follow, then a newline
   err:NAME:TIME:LENGTH     the same for stderr
   closed:NAME:TIME:CODE    the process has ended, after its last output. CODE
-                           is its exit status, or minus a signal's number.
+                           is its exit status, or minus a signal's number, or
+                           511 if nobody knows.
 
 A batch ends with \"] \". Then papad waits for a line from you:
 

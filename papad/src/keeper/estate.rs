@@ -15,6 +15,7 @@ use super::holdings::Holdings;
 use crate::journal::{self, Record};
 use crate::link::{Held, Link, Start};
 use crate::sys;
+use crate::systemd::Service;
 
 /// What is left to the next keeper.
 pub(super) struct Estate {
@@ -27,8 +28,8 @@ pub(super) struct Estate {
 }
 
 /// Writes what another keeper needs, and lets it inherit all that is named.
-pub(super) fn write(
-    held: &Holdings,
+pub(super) fn write<'a>(
+    held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     start: &Start,
     skipped: u64,
     server: Option<Pid>,
@@ -45,7 +46,7 @@ pub(super) fn write(
         .pair("server", server.to_string())
         .pair("link", link.as_raw_fd().to_string());
     writer.write_all(&keeper.into_bytes())?;
-    for (name, fd) in held.iter() {
+    for (name, fd) in held {
         sys::let_inherit(fd.as_fd())?;
         let record = Record::new("held").word(name.to_string()).number(fd.as_raw_fd());
         writer.write_all(&record.into_bytes())?;
@@ -57,7 +58,8 @@ pub(super) fn write(
 
 /// What a server leaves to a keeper that it starts: its link, by which everything else comes.
 pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result<File> {
-    write(&Holdings::default(), start, skipped, None, link)
+    let start = Start { keepers: start.keepers + 1, ..start.clone() };
+    write(std::iter::empty(), &start, skipped, None, link)
 }
 
 /// Reads what another keeper has left; everything that it names belongs to this one from now on.
@@ -65,14 +67,17 @@ pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result
 /// # Errors
 /// If it cannot be understood. What could be is kept from being closed no longer.
 pub(super) fn read(file: &File) -> io::Result<Estate> {
-    let mut held = Holdings::default();
+    let mut held = Holdings::new(Service::from_environment());
     let mut keeper = None;
     let skipped = journal::replay(file, |verb, mut fields| {
         match verb {
             b"held" => {
                 let name = String::from_utf8(fields.word()?).ok()?;
                 let name = Held::from_str(&name).ok()?;
-                held.hold(name, inherit(fields.number()?)?);
+                if name.is_stored() {
+                    held.service().is_stored(name);
+                }
+                held.hold_as_passed(name, inherit(fields.number()?)?);
             }
             b"keeper" => {
                 let pairs = fields.pairs();

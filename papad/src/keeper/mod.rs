@@ -1,6 +1,7 @@
 //! The process that stays: it holds descriptors, is the parent of every hosted process, and
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
+mod begin;
 mod estate;
 mod holdings;
 mod limits;
@@ -25,7 +26,7 @@ use holdings::Holdings;
 use succession::{Succession, Trial};
 
 use crate::cli::Options;
-use crate::link::{Held, Link, Start, ToKeeper, ToServer};
+use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
 use crate::{launch, listen, log};
 
@@ -59,6 +60,8 @@ enum Event {
     LinkClosed,
     /// The server that is to take over has said something, or is gone.
     Candidate(succession::Event),
+    /// systemd may take messages again, or is late with it.
+    Systemd,
     TimeIsUp,
 }
 
@@ -107,12 +110,16 @@ impl Keeper {
             None
         };
         let descriptor_limit = limits::raise_descriptor_limit();
-        let sockets = listen::open(options)?;
-        for socket in &sockets {
-            log::info!("keeper", "listening on {}", listen::name(socket));
-        }
-        let held = (0..).map(Held::Control).zip(sockets).collect();
-        let start = Start { starts: 0, last_end: None, descriptor_limit, put_back: None };
+        let held = begin::begin(options)?;
+        let start = Start {
+            starts: 0,
+            last_end: None,
+            descriptor_limit,
+            has_store: held.look_at_service().is_there(),
+            // What is left of a papad that was killed as a whole had a keeper.
+            keepers: if held.has_journal() { 2 } else { 1 },
+            put_back: None,
+        };
         let server = Server::Pausing { until: Instant::now() };
         Keeper::with(options, held, server, start, 0, ready)
     }
@@ -124,6 +131,8 @@ impl Keeper {
         let cannot = |error| format!("cannot go on for the keeper before: {error}");
         let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
         log::info!("keeper", "goes on as papad {}", env!("CARGO_PKG_VERSION"));
+        let mut held = held;
+        held.service().ready();
         let server = Server::Running { child: server, link: Link::new(link), ready: true };
         Keeper::with(options, held, server, start, skipped, None)
     }
@@ -164,6 +173,7 @@ impl Keeper {
                 return Ok(());
             }
             self.close_what_is_due();
+            self.held.flush();
         }
     }
 
@@ -231,7 +241,11 @@ impl Keeper {
             }
             (
                 server,
-                Event::Signal(_) | Event::TimeIsUp | Event::Message(_) | Event::LinkClosed,
+                Event::Signal(_)
+                | Event::TimeIsUp
+                | Event::Message(_)
+                | Event::LinkClosed
+                | Event::Systemd,
             ) => server,
         };
     }
@@ -265,7 +279,7 @@ impl Keeper {
             return io::Error::other("there is no server");
         };
         let become_it = || -> io::Result<std::convert::Infallible> {
-            let left = estate::write(&self.held, &self.start, self.skipped, *child, link)?;
+            let left = estate::write(self.held.iter(), &self.start, self.skipped, *child, link)?;
             dup2_stdin(left)?;
             let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
             let words = env::args_os().map(|word| CString::new(word.as_bytes()));
@@ -275,22 +289,24 @@ impl Keeper {
         };
         let Err(error) = become_it();
         // Nobody else is to inherit what the next keeper should have.
-        if let Err(error) = sys::close_inherited_on_exec() {
+        if let Err(error) = sys::close_inherited_on_exec(0) {
             log::error!("keeper", "descriptors are inherited by servers: {error}");
         }
         error
     }
 
     fn next_event(&self) -> io::Result<Event> {
-        let (link, until) = match &self.server {
+        let (link, own_until) = match &self.server {
             Server::Running { link, .. } => (Some(link), None),
             Server::Settling { link, until } => (Some(link), Some(*until)),
             Server::Pausing { until } => (None, Some(*until)),
         };
         let of_trial = self.trial.as_ref().and_then(|trial| trial.until);
-        let until = [until, self.succession.until(), of_trial].into_iter().flatten().min();
+        let own_until = [own_until, self.succession.until(), of_trial].into_iter().flatten().min();
         let candidate = self.succession.candidate().map(succession::Candidate::link);
         loop {
+            let blocked = self.held.look_at_service().blocked();
+            let until = own_until.into_iter().chain(blocked.as_ref().and_then(|it| it.until)).min();
             let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 // A millisecond more, so that the time is not up too early by rounding.
                 Some(left) if left > Duration::ZERO => {
@@ -305,7 +321,12 @@ impl Keeper {
             let mut fds: Vec<PollFd> =
                 links.map(|link| PollFd::new(link.as_fd(), PollFlags::POLLIN)).collect();
             fds.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
+            let for_systemd = blocked.and_then(|blocked| blocked.socket);
+            fds.extend(for_systemd.map(|socket| PollFd::new(socket, PollFlags::POLLOUT)));
             match poll(&mut fds, timeout) {
+                Ok(0) if own_until.is_none_or(|until| Instant::now() < until) => {
+                    return Ok(Event::Systemd);
+                }
                 Ok(0) => return Ok(Event::TimeIsUp),
                 Ok(_) => {}
                 Err(nix::errno::Errno::EINTR) => continue,
@@ -314,6 +335,7 @@ impl Keeper {
             let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
             let is_link = link.is_some() && ready.next() == Some(true);
             let is_candidate = candidate.is_some() && ready.next() == Some(true);
+            let is_systemd = for_systemd.is_some() && ready.nth(1) == Some(true);
             if let Some(link) = link.filter(|_| is_link) {
                 match link.hear_server() {
                     Ok(Some(message)) => return Ok(Event::Message(message)),
@@ -330,6 +352,8 @@ impl Keeper {
                 && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
             {
                 return Ok(Event::Signal(signal));
+            } else if is_systemd {
+                return Ok(Event::Systemd);
             }
         }
     }
@@ -337,16 +361,17 @@ impl Keeper {
     /// Does what the server asks.
     fn obey(&mut self, message: ToKeeper) {
         match message {
-            ToKeeper::Hold(fds) => {
+            ToKeeper::Hold(fds, done) => {
                 for (name, fd) in fds {
                     self.held.hold(name, fd);
                 }
+                self.held.service().when_stored(done);
             }
             ToKeeper::Drop(names, done) => {
                 for name in names {
                     self.held.drop(name);
                 }
-                drop(done);
+                self.held.service().when_closed(done);
             }
             ToKeeper::Recorded(pid) => {
                 reap(pid);
@@ -366,13 +391,19 @@ impl Keeper {
                     log::warn!("keeper", "whoever started papad is not told: {error}");
                 }
                 log::info!("keeper", "ready{}", self.hint());
+                let server = self.start.starts;
+                self.held.service().status(&format!("Ready, with server {server}"));
+                self.held.service().ready();
                 self.begin_trial();
             }
             ToKeeper::Upgrade(number, program) => self.begin_upgrade(Some(number), program),
             ToKeeper::Parted => self.advance_upgrade(succession::Event::Parted),
             ToKeeper::Succeed => self.succeed(),
             ToKeeper::Stays(why) => self.advance_upgrade(succession::Event::Stays(why)),
-            ToKeeper::Leave => self.leaving = true,
+            ToKeeper::Leave => {
+                self.leaving = true;
+                self.held.service().stopping();
+            }
             // These are a candidate's.
             ToKeeper::Here | ToKeeper::Able | ToKeeper::Unable(_) | ToKeeper::Took => {}
         }
@@ -380,7 +411,8 @@ impl Keeper {
 
     /// What to try next, for a person who has just started papad.
     fn hint(&self) -> String {
-        match (self.start.starts, self.held.get(Held::Control(0)).and_then(listen::port)) {
+        let port = self.held.control().find_map(|(_, socket)| listen::port(socket));
+        match (self.start.starts, port) {
             (1, Some(port)) => format!("; try: telnet localhost {port}, then type help"),
             _ => String::new(),
         }
@@ -433,6 +465,7 @@ impl Keeper {
                 Some(signal) => format!("ended by signal {}", -signal),
             };
             log::warn!("keeper", "the server {how}; starting it again");
+            self.held.service().status(&format!("The server {how}; starting it again"));
         }
         self.end_trial();
         self.start.last_end = code;
@@ -448,6 +481,7 @@ impl Keeper {
 
     fn leave(&mut self, server: &Server) {
         self.leaving = true;
+        self.held.service().stopping();
         if let Server::Running { link, .. } = server {
             // If it is gone, its end is what comes next.
             let _ = link.tell_server(&ToServer::Leave);
@@ -474,10 +508,12 @@ impl Keeper {
         }
     }
 
-    /// Removes papad's own Unix socket, unless it is somebody else's by now.
+    /// Removes papad's own Unix socket, unless it is somebody else's by now, or the next papad's.
     fn clean_up(&mut self) {
+        self.held.flush();
         self.held.clear();
-        if let Some(path) = &self.options.unix_socket
+        if !self.start.has_store
+            && let Some(path) = &self.options.unix_socket
             && let Err(error) = listen::unlink_stale(path)
         {
             log::warn!("keeper", "{} is left: {error}", path.display());

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,13 @@ use crate::ring::Filled;
 /// Events taken at once.
 const EVENTS: usize = 64;
 
-/// What the waker's event is marked with; a pipe's is marked with its process and stream.
+/// What the waker's event is marked with, and that of all orphans; a pipe's is marked with its
+/// process and stream.
 const WAKE: u64 = u64::MAX;
+const ORPHANS: u64 = u64::MAX - 1;
 
 /// What the gate's event is marked with.
-const GATE: u64 = u64::MAX - 1;
+const GATE: u64 = u64::MAX - 2;
 
 /// All pipes, and whom they belong to.
 pub(crate) struct Capture {
@@ -49,6 +51,8 @@ struct State {
 pub(crate) trait Events {
     /// These pipes have ended and are read no more.
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]);
+    /// Some process that the keeper does not tell of may have ended.
+    fn look_at_orphans(&self) -> io::Result<()>;
 }
 
 impl Capture {
@@ -109,6 +113,11 @@ impl Capture {
         self.waker.wake();
     }
 
+    /// Looks at orphans whenever this is readable.
+    pub(crate) fn wait_for(&self, orphans: BorrowedFd) -> io::Result<()> {
+        Ok(self.epoll.add(orphans, EpollEvent::new(EpollFlags::EPOLLIN, ORPHANS))?)
+    }
+
     /// Captures for as long as papad lives.
     pub(crate) fn run(&self, events: &impl Events) -> io::Result<()> {
         let mut ready = vec![EpollEvent::empty(); EVENTS];
@@ -123,6 +132,7 @@ impl Capture {
                 match event.data() {
                     WAKE => self.waker.rearm(),
                     GATE => {}
+                    ORPHANS => events.look_at_orphans()?,
                     // An ended pipe that has nothing left is not readable.
                     mark => {
                         let is_empty = !event.events().contains(EpollFlags::EPOLLIN);

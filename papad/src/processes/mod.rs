@@ -1,14 +1,17 @@
 //! Hosted processes: the table of them, and what happens to each.
 
 mod capture;
+mod ending;
 mod identity;
 mod make;
+mod orphans;
 mod output;
 mod process;
 mod reader;
 mod recover;
 mod spawn;
 mod spec;
+mod stat;
 mod table;
 mod waker;
 
@@ -16,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use papa_protocol::frame::Time;
 
+pub(crate) use ending::Ending;
 pub(crate) use identity::Identity;
 pub(crate) use output::Piece;
 pub(crate) use process::{Exit, Frames, Life, Next, NoReader, Process, Sent};
@@ -23,6 +27,7 @@ pub(crate) use reader::{End, Place, ReaderId, Start, Wants};
 pub(crate) use recover::Replayed;
 pub(crate) use spawn::Defaults;
 pub(crate) use spec::Spec;
+use stat::since_boot;
 pub(crate) use table::{Numbers, Processes};
 pub(crate) use waker::Waker;
 

@@ -5,17 +5,22 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use papa_protocol::frame::{Stream, Time};
 
+use super::ending::Ending;
 use super::output::{Output, Piece, Pipes};
 use super::reader::{Place, ReaderId, Wants};
+use super::since_boot;
 use super::spec::Spec;
 use super::waker::Waker;
 use crate::journal::Record;
 use crate::link::Held;
 use crate::ring::Filled;
+
+/// The key of [`Process::since_boot`] in a record.
+pub(super) const SINCE_BOOT: &str = "since_boot";
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +34,8 @@ pub(crate) enum Life {
 /// How and when a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// The exit status, or minus the number of the signal that ended it.
-    pub(crate) code: i32,
+    pub(crate) ending: Ending,
+    /// When papad learned of it.
     pub(crate) time: Time,
 }
 
@@ -89,6 +94,12 @@ pub(crate) struct Process {
     pub(crate) name: Vec<u8>,
     pub(crate) spec: Spec,
     pub(crate) started: Time,
+    /// When it was going to be started, in nanoseconds since boot, on the clock that `/proc` tells
+    /// starts by. Not set if its record was written by a version of papad that did not note it.
+    pub(crate) since_boot: OnceLock<u64>,
+    /// Set if its keeper is gone: when it was started, in clock ticks since boot. The keeper that
+    /// there is now does not tell of it, and its pid may be another's before its end is recorded.
+    pub(crate) orphaned: OnceLock<u64>,
     /// 0 until it has one.
     pub(crate) pid: AtomicI32,
     /// Its number among all that were put on the list; 0 before.
@@ -120,7 +131,9 @@ struct State {
 
 impl Process {
     pub(crate) fn new(id: u64, name: Vec<u8>, spec: Spec, started: Time) -> Process {
-        Process::recovered(id, name, spec, started, 0, Life::Starting)
+        let process = Process::recovered(id, name, spec, started, 0, Life::Starting);
+        process.since_boot.get_or_init(since_boot);
+        process
     }
 
     pub(crate) fn recovered(
@@ -134,12 +147,22 @@ impl Process {
         let output = Output::none();
         let state = State { life, output, owed: None, closed: None, removed: false };
         let (pid, listing) = (AtomicI32::new(pid), AtomicU64::new(0));
-        Process { id, name, spec, started, pid, listing, state: Mutex::new(state) }
+        Process {
+            id,
+            name,
+            spec,
+            started,
+            since_boot: OnceLock::new(),
+            orphaned: OnceLock::new(),
+            pid,
+            listing,
+            state: Mutex::new(state),
+        }
     }
 
     /// One that is off the list while its descendants write to its pipes.
     pub(crate) fn draining(id: u64, output: Output) -> Process {
-        let exit = Exit { code: 0, time: Time(0) };
+        let exit = Exit { ending: Ending::Unknown, time: Time(0) };
         let life = Life::Exited(exit);
         let process = Process::recovered(id, Vec::new(), Spec::default(), Time(0), 0, life);
         process.set_output(output);
@@ -202,11 +225,11 @@ impl Process {
 
     pub(crate) fn made_record(&self) -> Record {
         let record = Record::new("process").number(self.id).number(self.started.0).word(&self.name);
-        self.spec.write(record)
+        self.spec.write(record.maybe(SINCE_BOOT, self.since_boot.get()))
     }
 
     pub(crate) fn exited_record(&self, exit: Exit) -> Record {
-        Record::new("exited").number(self.id).number(exit.code).number(exit.time.0)
+        Record::new("exited").number(self.id).number(exit.ending.code()).number(exit.time.0)
     }
 
     /// A record that says no more of the process than this.

@@ -2,20 +2,25 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+
+use nix::unistd::getppid;
 
 use papa_protocol::frame::Time;
 use papa_protocol::options::Overflow;
 
+use super::ending::Ending;
+use super::orphans::{self, Found, Started};
 use super::output::{Output, Pipes};
-use super::process::{Exit, Life, Process};
+use super::process::{Exit, Life, Process, SINCE_BOOT};
 use super::spec::Spec;
-use super::table::Processes;
-use crate::journal::{Fields, Record};
+use super::table::{Processes, shown};
+use crate::journal::{Fields, Record, parse_number};
 use crate::link::Held;
-use crate::log;
 use crate::ring::Ring;
+use crate::{log, sys};
 
 /// What the journal says of processes.
 #[derive(Default)]
@@ -29,6 +34,7 @@ pub(crate) struct Replayed {
 struct Entry {
     name: Vec<u8>,
     started: Time,
+    since_boot: Option<u64>,
     spec: Spec,
     pid: Option<i32>,
     exit: Option<Exit>,
@@ -43,8 +49,16 @@ impl Replayed {
         match verb {
             b"process" => {
                 let (started, name) = (Time(fields.number()?), fields.word()?);
-                let spec = Spec::read(fields)?;
-                let entry = Entry { name, started, spec, pid: None, exit: None, removed: false };
+                let since_boot = fields.pair(SINCE_BOOT).and_then(|value| parse_number(&value));
+                let entry = Entry {
+                    name,
+                    started,
+                    since_boot,
+                    spec: Spec::read(fields)?,
+                    pid: None,
+                    exit: None,
+                    removed: false,
+                };
                 self.processes.insert(id, entry);
             }
             b"started" => self.processes.get_mut(&id)?.pid = Some(fields.number()?),
@@ -52,7 +66,10 @@ impl Replayed {
                 self.processes.remove(&id);
             }
             b"exited" => {
-                let exit = Exit { code: fields.number()?, time: Time(fields.number()?) };
+                let exit = Exit {
+                    ending: Ending::of_code(fields.number()?),
+                    time: Time(fields.number()?),
+                };
                 // A child that failed before exec is recorded as failed first.
                 if let Some(entry) = self.processes.get_mut(&id) {
                     entry.exit = Some(exit);
@@ -76,8 +93,14 @@ impl Replayed {
 }
 
 impl Processes {
-    /// Puts everything back as it was. What belongs to processes is taken out of `held`.
-    pub(crate) fn recover(&self, replayed: Replayed, held: &mut HashMap<Held, OwnedFd>) {
+    /// Puts everything back as it was. What belongs to processes is taken out of `held`. The keeper
+    /// is the parent of all processes if it is the first of so many `keepers`.
+    pub(crate) fn recover(
+        &self,
+        replayed: Replayed,
+        held: &mut HashMap<Held, OwnedFd>,
+        keepers: u64,
+    ) {
         let mut processes = Vec::new();
         for (id, entry) in replayed.processes {
             let Some(pid) = entry.pid else {
@@ -86,9 +109,12 @@ impl Processes {
                 let _ = self.journal.change().append(Record::new("failed").number(id));
                 continue;
             };
-            let Entry { name, started, spec, exit, removed, .. } = entry;
+            let Entry { name, started, since_boot, spec, exit, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
+            if let Some(since_boot) = since_boot {
+                process.since_boot.get_or_init(|| since_boot);
+            }
             let output = recover_output(id, process.spec.overflow, held);
             process.set_output(output);
             if removed {
@@ -118,7 +144,51 @@ impl Processes {
             let next = process.resume();
             self.follow(process, next);
         }
+        if keepers > 1 {
+            self.find_parents(&processes, held);
+        }
     }
+
+    /// Sees to it that somebody tells how each process ends that runs.
+    fn find_parents(&self, processes: &[Arc<Process>], held: &mut HashMap<Held, OwnedFd>) {
+        let keeper = getppid().as_raw();
+        let (mut known, mut new) = (Vec::new(), Vec::new());
+        for process in processes.iter().filter(|process| process.life() == Life::Running) {
+            let (pid, started) = (process.pid(), Started::of(process));
+            // An earlier server has found that it is an orphan.
+            if let Some(pidfd) = held.remove(&Held::Pidfd(process.id)) {
+                known.push((process, orphans::of_held(pidfd, pid, started)));
+                continue;
+            }
+            match orphans::find(pid, started, keeper) {
+                Ok(Found::Child) => {}
+                Ok(Found::Orphan(handle)) => new.push((process, handle)),
+                Ok(Found::Other) => {
+                    let name = shown(process);
+                    log::warn!("server", "{name} ended while nobody could see how");
+                    self.ended(process, Ending::Unknown);
+                }
+                Err(error) => will_not_be_seen(process, &error),
+            }
+        }
+        // From here on no end is missed, if there is a server or not.
+        let pidfds: Vec<(Held, BorrowedFd)> = new
+            .iter()
+            .map(|(process, handle)| (Held::Pidfd(process.id), handle.pidfd.as_fd()))
+            .collect();
+        for part in pidfds.chunks(sys::MAX_DESCRIPTORS) {
+            // Fails only if the keeper is gone, which ends the server elsewhere.
+            let _ = self.link.hold(part);
+        }
+        for (process, handle) in known.into_iter().chain(new) {
+            let added = self.orphans.add(Arc::clone(process), handle);
+            added.unwrap_or_else(|error| will_not_be_seen(process, &error));
+        }
+    }
+}
+
+fn will_not_be_seen(process: &Process, error: &io::Error) {
+    log::error!("server", "the end of {} will not be seen: {error}", shown(process));
 }
 
 fn recover_output(id: u64, overflow: Overflow, held: &mut HashMap<Held, OwnedFd>) -> Output {
@@ -135,4 +205,119 @@ fn recover_output(id: u64, overflow: Overflow, held: &mut HashMap<Held, OwnedFd>
 
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
     Pipes { out: held.remove(&Held::Out(id)), err: held.remove(&Held::Err(id)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use papa_protocol::name::Patterns;
+
+    use super::*;
+    use crate::journal::{self, Journal};
+    use crate::link::Link;
+    use crate::processes::{Defaults, Numbers, now};
+
+    fn replay(records: &[Vec<u8>]) -> Replayed {
+        let mut file = sys::memfd(c"journal").unwrap();
+        std::io::Write::write_all(&mut file, &records.concat()).unwrap();
+        let mut replayed = Replayed::default();
+        let skipped = journal::replay(&file, |verb, fields| replayed.apply(verb, fields)).unwrap();
+        assert_eq!(skipped, 0);
+        replayed
+    }
+
+    /// What the journal says of a process that runs.
+    fn running(process: &Process) -> Vec<u8> {
+        process.records().into_iter().flat_map(Record::into_bytes).collect()
+    }
+
+    fn process(id: u64, name: &str, pid: i32) -> Process {
+        let process = Process::new(id, name.into(), Spec::default(), now());
+        process.pid.store(pid, SeqCst);
+        process
+    }
+
+    fn recovered(replayed: Replayed, keepers: u64) -> (Processes, Link) {
+        let (link, server_end) = Link::pair().unwrap();
+        let journal = Arc::new(Journal::create(|_, _| Ok(())).unwrap());
+        let defaults = Defaults { descriptor_limit: (1, 1), umask: 0, ignored_signals: Vec::new() };
+        let server_end = Arc::new(Link::new(server_end));
+        let gate = Arc::new(crate::gate::Gate::new().unwrap());
+        let processes = Processes::new(journal, server_end, gate, defaults).unwrap();
+        processes.recover(replayed, &mut HashMap::new(), keepers);
+        (processes, link)
+    }
+
+    fn lives(processes: &Processes) -> Vec<(String, Life)> {
+        let all = processes.find(&Patterns::new(Vec::new()), Numbers::AreNames).into_processes();
+        all.map(|process| (shown(&process), process.life())).collect()
+    }
+
+    fn ending(life: &Life) -> Option<Ending> {
+        match life {
+            Life::Exited(exit) => Some(exit.ending),
+            Life::Starting | Life::Running => None,
+        }
+    }
+
+    #[test]
+    fn under_a_second_keeper_every_process_is_looked_for() {
+        // This test's parent stands for the keeper, so its own child is an orphan.
+        let runs = process(1, "runs", 0);
+        let mut child = Command::new("/bin/cat").stdin(Stdio::piped()).spawn().unwrap();
+        runs.pid.store(child.id() as i32, SeqCst);
+        // Nobody can have this pid.
+        let is_gone = process(2, "is-gone", i32::MAX);
+        let records = [running(&runs), running(&is_gone)];
+
+        let (processes, _link) = recovered(replay(&records), 2);
+        let found = lives(&processes);
+        assert_eq!(found[1], ("runs".to_owned(), Life::Running));
+        assert_eq!((&*found[0].0, ending(&found[0].1)), ("is-gone", Some(Ending::Unknown)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn under_the_first_keeper_no_process_is_looked_for() {
+        let is_gone = process(2, "is-gone", i32::MAX);
+        let (processes, _link) = recovered(replay(&[running(&is_gone)]), 1);
+        assert_eq!(lives(&processes), [("is-gone".to_owned(), Life::Running)]);
+    }
+
+    #[test]
+    fn an_unknown_end_is_recorded_as_such_and_earlier_versions_see_an_end() {
+        let ended = process(1, "a", 7);
+        let exit = Exit { ending: Ending::Unknown, time: Time(5) };
+        ended.set_exited(exit);
+        assert!(running(&ended).ends_with(b"exited 1 511 5\n"));
+        let replayed = replay(&[running(&ended)]);
+        assert_eq!(replayed.processes[&1].exit, Some(exit));
+    }
+
+    #[test]
+    fn a_record_without_the_time_since_boot_is_read() {
+        let noted = process(1, "a", 7);
+        let replayed = replay(&[noted.made_record().into_bytes()]);
+        assert_eq!(replayed.processes[&1].since_boot, noted.since_boot.get().copied());
+        let replayed = replay(&[b"\x1e1 process 1 5 a bufsize=0 -- /bin/true\n".to_vec()]);
+        assert_eq!(replayed.processes[&1].since_boot, None);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_know_the_time_since_boot_passes_over_it() {
+        let mut file = sys::memfd(c"journal").unwrap();
+        let record = Record::new("process").pair("since_boot", "1").pair("bufsize", "7");
+        let record = record.word("--").word("/bin/true").into_bytes();
+        std::io::Write::write_all(&mut file, &record).unwrap();
+        let skipped = journal::replay(&file, |_, fields| {
+            // As a version without it reads the pairs.
+            let spec = Spec::read(fields)?;
+            assert_eq!((spec.bufsize, spec.args), (7, vec![b"/bin/true".to_vec()]));
+            Some(())
+        });
+        assert_eq!(skipped.unwrap(), 0);
+    }
 }

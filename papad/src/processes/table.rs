@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::ops::Bound;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -13,7 +13,9 @@ use papa_protocol::frame::Stream;
 use papa_protocol::name::{Pattern, Patterns};
 
 use super::capture::{Capture, Events};
+use super::ending::Ending;
 use super::now;
+use super::orphans::Orphans;
 use super::output::Pipes;
 use super::process::{Exit, Life, Next, Process};
 use super::spawn::Defaults;
@@ -28,6 +30,7 @@ pub(crate) struct Processes {
     pub(super) journal: Arc<Journal>,
     pub(super) link: Arc<Link>,
     pub(super) capture: Capture,
+    pub(super) orphans: Orphans,
     pub(super) defaults: Defaults,
     pub(super) table: Mutex<Table>,
     /// A process that was being made is made, or has failed.
@@ -64,11 +67,12 @@ impl Processes {
         gate: Arc<Gate>,
         defaults: Defaults,
     ) -> io::Result<Processes> {
-        let capture = Capture::new(gate)?;
+        let (capture, orphans) = (Capture::new(gate)?, Orphans::new()?);
         Ok(Processes {
             journal,
             link,
             capture,
+            orphans,
             defaults,
             table: Mutex::default(),
             settled: Condvar::new(),
@@ -136,22 +140,31 @@ impl Processes {
             let starting = table.starting.iter().find(|process| process.pid() == pid);
             starting.or_else(|| table.by_pid.get(&pid)).map(Arc::clone)
         };
-        // One that is recorded already was told again: the keeper did not hear that it is.
-        if let Some(process) = process.filter(|p| !matches!(p.life(), Life::Exited(_))) {
-            let exit = Exit { code, time: now() };
-            let change = self.journal.change();
-            if let Err(error) = change.append(process.exited_record(exit)) {
-                // The next server is told again.
-                log::error!("server", "the end of {} is not recorded: {error}", shown(&process));
-                std::process::exit(1);
-            }
-            sys::kill_point("exit-journaled");
-            let next = process.set_exited(exit);
-            drop(change);
-            self.follow(&process, next);
+        // One that is recorded already was told again: the keeper did not hear that it is. An
+        // orphan has the pid no more if a child of the keeper has it.
+        if let Some(process) = process
+            && !matches!(process.life(), Life::Exited(_))
+            && process.orphaned.get().is_none()
+        {
+            self.ended(&process, Ending::of_code(code));
         }
         // Fails only if the keeper is gone, which ends the server elsewhere.
         let _ = self.link.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
+    }
+
+    /// A process has ended. Returns once that is recorded.
+    pub(super) fn ended(&self, process: &Arc<Process>, ending: Ending) {
+        let exit = Exit { ending, time: now() };
+        let change = self.journal.change();
+        if let Err(error) = change.append(process.exited_record(exit)) {
+            // The next server is told again.
+            log::error!("server", "the end of {} is not recorded: {error}", shown(process));
+            std::process::exit(1);
+        }
+        sys::kill_point("exit-journaled");
+        let next = process.set_exited(exit);
+        drop(change);
+        self.follow(process, next);
     }
 
     /// Does what has to be done after something happened to a process.
@@ -244,6 +257,16 @@ impl Processes {
         Ok(())
     }
 
+    /// A descriptor that stands for a process; `None` if it has ended.
+    pub(crate) fn pidfd(&self, process: &Process) -> io::Result<Option<OwnedFd>> {
+        if process.orphaned.get().is_some() {
+            return self.orphans.pidfd(process);
+        }
+        let pidfd = sys::pidfd(process.pid());
+        // A child's pid stays its own until its end is recorded, so looking after is enough.
+        if process.life() == Life::Running { pidfd.map(Some) } else { Ok(None) }
+    }
+
     /// Whether there is no process.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().by_name.is_empty()
@@ -251,6 +274,7 @@ impl Processes {
 
     /// Captures output for as long as papad lives.
     pub(crate) fn run_capture(&self) -> io::Result<()> {
+        self.capture.wait_for(self.orphans.as_fd())?;
         self.capture.run(self)
     }
 
@@ -271,6 +295,14 @@ impl Processes {
 }
 
 impl Events for Processes {
+    fn look_at_orphans(&self) -> io::Result<()> {
+        for (process, ending) in self.orphans.take_ended()? {
+            self.ended(&process, ending);
+            self.link.drop_held(vec![Held::Pidfd(process.id)]);
+        }
+        Ok(())
+    }
+
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]) {
         let name = |(process, stream): &(Arc<Process>, Stream)| match stream {
             Stream::Out => Held::Out(process.id),
@@ -312,6 +344,6 @@ impl Found {
     }
 }
 
-fn shown(process: &Process) -> String {
+pub(super) fn shown(process: &Process) -> String {
     papa_protocol::text::shown(&process.name)
 }

@@ -20,7 +20,7 @@ mod watch;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ use crate::{keeper, launch, log, sys};
 struct Server {
     options: Options,
     /// papad's own sockets, to be handed to another keeper.
-    control: Vec<OwnedFd>,
+    control: Vec<(Held, OwnedFd)>,
     journal: Arc<Journal>,
     link: Arc<Link>,
     sockets: Sockets,
@@ -141,7 +141,12 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
                 let answer = able.map_or_else(ToKeeper::Unable, |()| ToKeeper::Able);
                 link.tell_keeper(&answer)?;
             }
-            Some(ToServer::Start(start)) => return Ok((start, held)),
+            Some(ToServer::Start(start)) => {
+                if start.has_store {
+                    link.wait_for_store();
+                }
+                return Ok((start, held));
+            }
             Some(
                 ToServer::Exited(..)
                 | ToServer::Part
@@ -160,15 +165,15 @@ impl Server {
         link: Link,
         start: Start,
         mut held: HashMap<Held, OwnedFd>,
-    ) -> io::Result<(Server, Vec<OwnedFd>)> {
+    ) -> io::Result<(Server, Vec<(Held, OwnedFd)>)> {
         let link = Arc::new(link);
         let gate = Arc::new(Gate::new()?);
         let mut values = values::Replayed::default();
         let mut sockets = sockets::Replayed::default();
         let mut processes = processes::Replayed::default();
         let mut born = None;
-        let (journal, skipped) = match held.remove(&Held::Journal).map(File::from) {
-            Some(file) => {
+        let (journal, skipped) = match take_journal(&mut held) {
+            Some((number, file)) => {
                 let skipped = journal::replay(&file, |verb, fields| match verb {
                     b"born" => {
                         born = Some(Birth::read(fields)?);
@@ -181,9 +186,11 @@ impl Server {
                 if skipped > 0 {
                     log::warn!("server", "{skipped} records of the journal cannot be read");
                 }
-                (Journal::recover(file)?, skipped)
+                (Journal::recover(number, file)?, skipped)
             }
-            None => (Journal::create()?, 0),
+            None => {
+                (Journal::create(|number, file| link.hold(&[(Held::Journal(number), file)]))?, 0)
+            }
         };
         let born = if let Some(born) = born {
             born
@@ -192,7 +199,6 @@ impl Server {
             journal.change().append(born.record())?;
             born
         };
-        link.hold(&[(Held::Journal, journal.change().as_fd())])?;
         let journal = Arc::new(journal);
 
         let before = umask(Mode::empty());
@@ -224,7 +230,7 @@ impl Server {
             link,
         };
         server.sockets.recover(sockets, &mut held);
-        server.processes.recover(processes, &mut held);
+        server.processes.recover(processes, &mut held, server.life.start.keepers);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             // What they were bound to is to be free when the first session asks for it.
@@ -257,7 +263,7 @@ impl Server {
     /// Serves until papad ends.
     fn serve(
         self: &Arc<Server>,
-        control: Vec<OwnedFd>,
+        control: Vec<(Held, OwnedFd)>,
         sessions: Vec<Session>,
     ) -> io::Result<Never> {
         // From here on nobody else goes on with these.
@@ -269,6 +275,7 @@ impl Server {
             }
         })?;
         let accepting = Arc::clone(self);
+        let control = control.into_iter().map(|(_, socket)| socket).collect();
         named("accept").spawn(move || {
             if let Err(error) = accept::run(&accepting, control) {
                 end(&format!("connections cannot be accepted: {error}"));
@@ -283,7 +290,10 @@ impl Server {
                     self.compact();
                 }
                 Some(ToServer::Leave) => {
-                    self.sockets.unlink_all();
+                    // The next papad has the sockets again if they are in a store.
+                    if !self.life.start.has_store {
+                        self.sockets.unlink_all();
+                    }
                     std::process::exit(0);
                 }
                 Some(ToServer::Part) => self.part(),
@@ -306,10 +316,12 @@ impl Server {
                 self.sockets.write_records(write)?;
                 self.processes.write_records(write)
             },
-            |file| self.link.hold(&[(Held::Journal, file.as_fd())]),
+            |number, file| self.link.hold(&[(Held::Journal(number), file)]),
         );
-        if let Err(error) = compacted {
-            log::error!("server", "the journal cannot be compacted: {error}");
+        match compacted {
+            Ok(Some(former)) => self.link.drop_held(vec![Held::Journal(former)]),
+            Ok(None) => {}
+            Err(error) => log::error!("server", "the journal cannot be compacted: {error}"),
         }
     }
 
@@ -369,8 +381,15 @@ impl Passed {
     }
 }
 
-fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<OwnedFd> {
-    (0..).map_while(|number| held.remove(&Held::Control(number))).collect()
+fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<(Held, OwnedFd)> {
+    held.extract_if(|name, _| matches!(name, Held::Control(_))).collect()
+}
+
+/// The journal in force. Another one that is still held was replaced by it.
+fn take_journal(held: &mut HashMap<Held, OwnedFd>) -> Option<(u64, File)> {
+    let number = |name: &Held| if let Held::Journal(number) = name { Some(*number) } else { None };
+    let newest = held.keys().filter_map(number).max()?;
+    held.remove(&Held::Journal(newest)).map(|fd| (newest, File::from(fd)))
 }
 
 /// A thread whose name ps and top show.

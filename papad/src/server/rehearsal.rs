@@ -1,7 +1,6 @@
 //! Whether this version can take over from the one that runs, found out without changing anything.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::journal;
@@ -16,9 +15,8 @@ use crate::values;
 /// The server that runs could not read `skipped` records itself. One that it is writing may be read
 /// in part.
 pub(super) fn rehearse(mut held: HashMap<Held, OwnedFd>, skipped: u64) -> Result<(), String> {
-    let journal = held.remove(&Held::Journal).ok_or("there is no journal")?;
     // The file's offset is shared with the server that runs, which only appends.
-    let journal = File::from(journal);
+    let (_, journal) = super::take_journal(&mut held).ok_or("there is no journal")?;
     let mut values = values::Replayed::default();
     let mut sockets = sockets::Replayed::default();
     let mut processes = processes::Replayed::default();

@@ -52,15 +52,15 @@ impl Server {
 
     fn hold_everything(&self) -> io::Result<()> {
         let control: Vec<(Held, BorrowedFd)> =
-            (0..).map(Held::Control).zip(self.control.iter().map(AsFd::as_fd)).collect();
+            self.control.iter().map(|(name, fd)| (*name, fd.as_fd())).collect();
         self.link.hold(&control)?;
-        self.link.hold(&[(Held::Journal, self.journal.change().as_fd())])?;
+        self.journal.hold(|number, file| self.link.hold(&[(Held::Journal(number), file)]))?;
         self.sockets.hold_all()?;
         self.processes.hold_all()
     }
 }
 
 /// Duplicates of papad's own sockets, to be held by another keeper.
-pub(super) fn duplicates(control: &[OwnedFd]) -> io::Result<Vec<OwnedFd>> {
-    control.iter().map(|fd| Ok(sys::keep(fd.try_clone()?))).collect()
+pub(super) fn duplicates(control: &[(Held, OwnedFd)]) -> io::Result<Vec<(Held, OwnedFd)>> {
+    control.iter().map(|(name, fd)| Ok((*name, sys::keep(fd.try_clone()?)))).collect()
 }

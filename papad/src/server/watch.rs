@@ -235,7 +235,7 @@ impl Frames for Batch<'_> {
     fn lost(&mut self, _process: &Process, _position: u64, _bytes: u64) {}
 
     fn closed(&mut self, process: &Process, _position: u64, time: Time, exit: Exit) {
-        frame::closed(self.0, &process.name, time, exit.code);
+        frame::closed(self.0, &process.name, time, exit.ending.code());
     }
 }
 

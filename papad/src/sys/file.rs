@@ -36,6 +36,9 @@ pub(crate) fn give_back_pages(file: impl AsFd, offset: u64, length: u64) -> io::
 /// papad holds.
 pub(crate) const KEPT: RawFd = 1024;
 
+/// The number of the first descriptor that a process may be started with beside the standard three.
+const FIRST_PASSED: u32 = 3;
+
 /// Bytes that a read of this pipe would give now.
 pub(crate) fn readable_bytes(pipe: BorrowedFd) -> u64 {
     let mut bytes = 0_i32;
@@ -79,13 +82,30 @@ pub(crate) fn inherit(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Marks all descriptors but the standard three close-on-exec.
-pub(crate) fn close_inherited_on_exec() -> io::Result<()> {
+/// Marks all descriptors close-on-exec but the standard three and so many after them.
+pub(crate) fn close_inherited_on_exec(passed: u32) -> io::Result<()> {
     let flags = libc::CLOSE_RANGE_CLOEXEC;
+    let first = FIRST_PASSED.saturating_add(passed);
     // SAFETY: close_range takes three numbers; with this flag it closes nothing now.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, flags) };
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     Errno::result(result)?;
     Ok(())
+}
+
+/// Takes so many descriptors, which this process was started with after the standard three. Only
+/// for a process that has opened nothing itself, and once.
+///
+/// # Errors
+/// One of them is not open; none is taken then.
+pub(crate) fn take_inherited(count: u32) -> io::Result<Vec<OwnedFd>> {
+    let numbers = (FIRST_PASSED..).map(|number| number as RawFd).take(count as usize);
+    for number in numbers.clone() {
+        // SAFETY: F_SETFD takes numbers alone.
+        let result = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        Errno::result(result)?;
+    }
+    // SAFETY: they are open, and whoever started this process has left them to it.
+    Ok(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
 }
 
 /// A duplicate whose number is `least` or higher.

@@ -19,6 +19,24 @@ pub(crate) const MAX_MESSAGE: usize = 8192;
 
 /// Sends one message, whole or not at all. Waits while the other side's queue is full.
 pub(crate) fn send(socket: BorrowedFd, text: &[u8], fds: &[BorrowedFd]) -> io::Result<()> {
+    Ok(send_with(socket, text, fds, MsgFlags::empty())?)
+}
+
+/// Sends one message, whole or not at all; false if the other side's queue is full.
+pub(crate) fn send_now(socket: BorrowedFd, text: &[u8], fds: &[BorrowedFd]) -> io::Result<bool> {
+    match send_with(socket, text, fds, MsgFlags::MSG_DONTWAIT) {
+        Ok(()) => Ok(true),
+        Err(Errno::EAGAIN) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn send_with(
+    socket: BorrowedFd,
+    text: &[u8],
+    fds: &[BorrowedFd],
+    flags: MsgFlags,
+) -> nix::Result<()> {
     let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage] = if raw.is_empty() { &[] } else { &rights };
@@ -27,13 +45,13 @@ pub(crate) fn send(socket: BorrowedFd, text: &[u8], fds: &[BorrowedFd]) -> io::R
             socket.as_raw_fd(),
             &[IoSlice::new(text)],
             control,
-            MsgFlags::MSG_NOSIGNAL,
+            flags | MsgFlags::MSG_NOSIGNAL,
             None,
         );
         match sent {
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
+            Err(errno) => return Err(errno),
         }
     }
 }

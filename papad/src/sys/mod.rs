@@ -6,6 +6,7 @@ mod child;
 mod file;
 mod kill_point;
 mod message;
+mod pidfd;
 mod process;
 mod sock_diag;
 mod unread;
@@ -13,12 +14,14 @@ mod unread;
 pub(crate) use child::{ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step, start_child};
 pub(crate) use file::{
     KEPT, close_inherited_on_exec, duplicate_above, give_back_pages, inherit, keep, let_inherit,
-    memfd, readable_bytes, replace, set_offset,
+    memfd, readable_bytes, replace, set_offset, take_inherited,
 };
 pub(crate) use kill_point::kill_point;
-pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send};
+pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
+pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{
-    Ended, Fork, fork, heed, ignore, ignored_signals, look_at_ended, pidfd, reap, reap_at_end,
+    Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_ended, reap,
+    reap_at_end,
 };
 pub(crate) use sock_diag::{TcpPeer, tcp_peer};
 pub(crate) use unread::{internet_address, unread_by_peer};

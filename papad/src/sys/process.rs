@@ -2,7 +2,6 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -94,13 +93,13 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
     (1..=64).filter(is_ignored).collect()
 }
 
-/// A descriptor that stands for a process, whoever has its pid later (`pidfd_open(2)`).
-pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: pidfd_open takes two numbers and touches no memory.
-    let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let number = Errno::result(result)? as i32;
-    // SAFETY: the kernel has just made this descriptor, close-on-exec, and nothing else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+/// Removes variables from the environment. Only for a process that has a single thread.
+pub(crate) fn forget_variables(names: &[&str]) {
+    for name in names {
+        // SAFETY: only the keeper calls this, which never has a second thread to read the
+        // environment meanwhile.
+        unsafe { std::env::remove_var(name) };
+    }
 }
 
 /// Which side of a fork this is.

@@ -13,8 +13,7 @@ use papa_protocol::text::shown;
 use super::super::lines::Lines;
 use super::super::{Admission, Server};
 use super::{Answer, Outcome, show, status};
-use crate::processes::{Identity, Life, Numbers, Process, Spec};
-use crate::sys;
+use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::{Condition, Unchanged};
 
 /// Does what a request asks; a watch is not among them.
@@ -201,16 +200,12 @@ fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome 
             Some(fd) => fd.map_err(|error| internal(&error))?,
             None => return Err(no(Noun::Socket, name)),
         },
-        Fetched::Pidfd => pidfd(&*find_process(server, name)?)?,
+        Fetched::Pidfd => pidfd(server, &*find_process(server, name)?)?,
     };
     Ok(Answer::Descriptor(Line::new().pair("name", name).into_bytes(), fd))
 }
 
-/// A pid stays its process's until its end is recorded, so looking after is enough.
-fn pidfd(process: &Process) -> Result<OwnedFd, Failure> {
-    let fd = sys::pidfd(process.pid());
-    if process.life() != Life::Running {
-        return Err(Failure::new(Code::Gone, "the process has ended"));
-    }
-    fd.map_err(|error| internal(&error))
+fn pidfd(server: &Server, process: &Process) -> Result<OwnedFd, Failure> {
+    let fd = server.processes.pidfd(process).map_err(|error| internal(&error))?;
+    fd.ok_or_else(|| Failure::new(Code::Gone, "the process has ended"))
 }

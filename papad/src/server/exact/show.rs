@@ -2,7 +2,7 @@
 
 use papa_protocol::exact::{Line, Request};
 
-use crate::processes::{Life, Process};
+use crate::processes::{Ending, Life, Process};
 use crate::sockets::Socket;
 
 /// `name=web family=inet ... fileno=3`
@@ -25,11 +25,14 @@ pub(super) fn process(process: &Process) -> Line {
     };
     line = line.number("pid", process.pid()).number("started", process.started.0);
     if let Life::Exited(exit) = summary.life {
-        line = match exit.code {
-            0.. => line.number("exit", exit.code),
-            _ => line.number("signal", -exit.code),
+        line = match exit.ending {
+            Ending::Exited(status) => line.number("exit", status),
+            Ending::Signaled(signal) => line.number("signal", signal),
+            Ending::Unknown => line,
         };
         line = line.number("ended", exit.time.0);
+    } else if let Some(ticks) = process.orphaned.get() {
+        line = line.number("starttime", ticks);
     }
     if summary.removed {
         line = line.number("removed", 1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use papa_protocol::exact::{
-    self, AckTo, Code, End, Failure, Frame, From, Line, Mode, Watch, WatchRequest,
+    self, AckTo, Code, Failure, Frame, From, Line, Mode, Watch, WatchRequest,
 };
 use papa_protocol::frame::Time;
 use papa_protocol::name::{Pattern, Patterns};
@@ -448,7 +448,7 @@ impl Frames for Streamed<'_> {
     }
 
     fn closed(&mut self, process: &Process, position: u64, time: Time, exit: Exit) {
-        let end = if exit.code < 0 { End::Signal(-exit.code) } else { End::Exit(exit.code) };
+        let end = exit.ending.into();
         Frame::Closed { name: process.name.clone(), position, time, end }.write(self.0);
     }
 }

@@ -1,0 +1,88 @@
+//! What the keeper begins with: what systemd has passed it, and papad's own endpoints.
+
+use std::os::fd::OwnedFd;
+
+use super::holdings::Holdings;
+use crate::cli::Options;
+use crate::link::Held;
+use crate::systemd::{self, Service};
+use crate::{listen, log};
+
+/// Holds what an earlier papad has left in systemd's store, and sockets to be reached at: those of
+/// a socket unit, or else those that the options name. What is there already is not opened again.
+///
+/// # Errors
+/// One sentence that says which endpoint could not be opened and why.
+pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
+    let mut holdings = Holdings::new(Service::from_environment());
+    let mut activated = Vec::new();
+    let mut control = Vec::new();
+    for (name, fd) in systemd::take_passed() {
+        match name.parse() {
+            Ok(held @ Held::Control(number)) => {
+                holdings.service().is_stored(held);
+                control.push((number, fd));
+            }
+            Ok(held) => {
+                holdings.service().is_stored(held);
+                holdings.hold_as_passed(held, fd);
+            }
+            Err(_) if listen::is_listening(&fd) => activated.push(fd),
+            Err(_) => {
+                log::warn!("keeper", "systemd passed {name:?}, of which papad knows nothing");
+                holdings.service().remove_unknown(name);
+            }
+        }
+    }
+    let recovered = holdings.iter().count();
+    if recovered > 0 {
+        log::info!("keeper", "going on from systemd's store: {recovered} descriptors");
+    }
+    if activated.is_empty() {
+        open(options, &mut holdings, control)?;
+    } else {
+        // They are not stored: the socket unit has them. What was stored before there was one goes.
+        let next = next_number(&control);
+        for (number, _) in control {
+            holdings.drop(Held::Control(number));
+        }
+        for (number, socket) in (next..).zip(activated) {
+            holdings.hold_as_passed(Held::Control(number), socket);
+        }
+    }
+    for (_, socket) in holdings.control() {
+        log::info!("keeper", "listening on {}", listen::name(socket));
+    }
+    Ok(holdings)
+}
+
+/// A number that no name in the store has.
+fn next_number(stored: &[(u64, OwnedFd)]) -> u64 {
+    stored.iter().map(|(number, _)| number + 1).max().unwrap_or(0)
+}
+
+/// Opens the endpoints that the options name, but for those that an earlier papad had opened. What
+/// it had beyond that is closed.
+fn open(
+    options: &Options,
+    holdings: &mut Holdings,
+    stored: Vec<(u64, OwnedFd)>,
+) -> Result<(), String> {
+    let next = next_number(&stored);
+    let (wanted, unwanted): (Vec<_>, Vec<_>) =
+        stored.into_iter().partition(|(_, socket)| listen::is_wanted(options, socket));
+    for (number, socket) in unwanted {
+        // Closed first: what is opened now may have its address.
+        drop(socket);
+        holdings.drop(Held::Control(number));
+    }
+    for (number, socket) in wanted {
+        holdings.hold_as_passed(Held::Control(number), socket);
+    }
+    let existing: Vec<&OwnedFd> = holdings.control().map(|(_, socket)| socket).collect();
+    let opened = listen::open(options, &existing)?;
+    for (number, socket) in (next..).zip(opened) {
+        holdings.hold(Held::Control(number), socket);
+    }
+    Ok(())
+}
