@@ -5,6 +5,7 @@ mod accept;
 mod command;
 mod exact;
 mod guard;
+mod lifeline;
 mod lines;
 mod peer;
 mod session;
@@ -22,6 +23,7 @@ use std::thread;
 
 use nix::sys::stat::{Mode, umask};
 
+use lifeline::Lifeline;
 use papa_protocol::frame::Time;
 use sessions::Sessions;
 
@@ -82,8 +84,10 @@ impl Birth {
 
 /// Runs a server on the link that is its standard input.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let result = prepare().and_then(|link| {
-        let (start, held) = receive(&link)?;
+    let result = prepare().and_then(|(link, lifeline)| {
+        let (start, mut held) = receive(&link)?;
+        // For as long as this server lives.
+        let _lifeline = lifeline.take_over(&link, &mut held)?;
         let (server, control) = Server::recover(options, link, start, held)?;
         let server = Arc::new(server);
         server.serve(control)
@@ -97,14 +101,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 /// A server does not return: it exits, or is killed.
 enum Never {}
 
-fn prepare() -> io::Result<Link> {
+fn prepare() -> io::Result<(Link, Lifeline)> {
     let link = Link::new(launch::take_stdin()?);
+    let lifeline = Lifeline::new()?;
     // These are for the keeper; a terminal sends them to the whole process group.
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
         sys::ignore(signal)?;
     }
     keeper::leave_room_for_keeper()?;
-    Ok(link)
+    Ok((link, lifeline))
 }
 
 /// Waits until everything that is held has come.
