@@ -32,6 +32,8 @@ pub(crate) enum Held {
     Control(u64),
     /// A journal. The one with the highest number is in force.
     Journal(u64),
+    /// The end of a pipe whose other end a server has, and the children that it is making.
+    Server(u64),
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -62,6 +64,7 @@ impl Held {
         match self {
             Held::Control(_)
             | Held::Journal(_)
+            | Held::Server(_)
             | Held::Socket(_)
             | Held::Ring(_)
             | Held::Out(_)
@@ -77,6 +80,7 @@ impl fmt::Display for Held {
         match self {
             Held::Control(n) => write!(f, "control.{n}"),
             Held::Journal(n) => write!(f, "journal.{n}"),
+            Held::Server(n) => write!(f, "server.{n}"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
@@ -103,6 +107,7 @@ impl FromStr for Held {
         match kind {
             "control" => Ok(Held::Control(number)),
             "journal" => Ok(Held::Journal(number)),
+            "server" => Ok(Held::Server(number)),
             "socket" => Ok(Held::Socket(number)),
             "ring" => Ok(Held::Ring(number)),
             "out" => Ok(Held::Out(number)),
@@ -532,6 +537,7 @@ mod tests {
         let names = [
             Held::Control(0),
             Held::Journal(2),
+            Held::Server(5),
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),

@@ -22,7 +22,7 @@ use papad_tests::{
 };
 
 /// What a papad stores that hosts nothing.
-const ALWAYS_STORED: [&str; 3] = ["control.0", "control.1", "journal.1"];
+const ALWAYS_STORED: [&str; 4] = ["control.0", "control.1", "server.1", "journal.1"];
 
 fn start(systemd: &FakeSystemd) -> Papad {
     Papad::builder().under(systemd).start()
@@ -90,7 +90,7 @@ fn sockets_of_a_socket_unit_take_the_place_of_its_own() {
     papad.session().ask_expecting("list values", "");
     papad.connect_unix().expect(papad_tests::BANNER);
     // systemd has them without its store, and would pass them twice.
-    assert_eq!(systemd.stored(), ["journal.1"]);
+    assert_eq!(systemd.stored(), ["server.1", "journal.1"]);
 
     papad.kill_both();
     let mut papad = Papad::builder().unix_path(&path).under(&systemd).start();
@@ -276,6 +276,29 @@ fn a_new_journal_counts_only_when_it_is_stored() {
 }
 
 #[test]
+fn the_next_server_waits_for_children_that_the_last_one_was_making() {
+    let systemd = FakeSystemd::new();
+    let mut papad = start(&systemd);
+    papad.session().ask("list values");
+    // What such a child has of its server, in the hands of the test.
+    let server = papad.server_pid();
+    let is_pipe = |(number, file): &(i32, String)| *number > 2 && file.starts_with("pipe:");
+    let pipe = procfs::open_files(server).into_iter().find(is_pipe);
+    let (number, _) =
+        pipe.expect("beside its log, a server that hosts nothing has this pipe alone");
+    let writing = fs::File::options().append(true).open(format!("/proc/{server}/fd/{number}"));
+    let child = writing.unwrap();
+    papad.kill_both();
+    let said = systemd.said().len();
+    let papad = start(&systemd);
+    papad.wait_for_log("waiting until the last server's children are on their own");
+    assert_eq!(systemd.said().len(), said, "nobody is served");
+    drop(child);
+    systemd.wait_for(said, "READY=1");
+    assert_eq!(systemd.stored(), ["control.0", "control.1", "journal.1", "server.2"]);
+}
+
+#[test]
 fn a_stop_is_announced_and_leaves_what_a_restart_needs() {
     let systemd = FakeSystemd::new();
     let scratch = ScratchDir::new();
@@ -312,7 +335,7 @@ fn the_store_is_as_small_after_many_processes_as_before() {
     eventually("nothing is hosted", || session.ask("list processes").is_empty());
     eventually("the store has what it had", || {
         let stored = systemd.stored();
-        stored.len() == ALWAYS_STORED.len() && stored[..2] == ALWAYS_STORED[..2]
+        stored.len() == ALWAYS_STORED.len() && stored[..3] == ALWAYS_STORED[..3]
     });
 }
 

@@ -50,6 +50,8 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
             holdings.hold_as_passed(Held::Control(number), socket);
         }
     }
+    // What is announced here is found again from here on.
+    holdings.flush();
     for (_, socket) in holdings.control() {
         log::info!("keeper", "listening on {}", listen::name(socket));
     }

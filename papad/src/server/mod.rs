@@ -7,6 +7,7 @@ mod command;
 mod exact;
 mod guard;
 mod handover;
+mod lifeline;
 mod lines;
 mod papa;
 mod peer;
@@ -28,6 +29,7 @@ use std::thread;
 
 use nix::sys::stat::{Mode, umask};
 
+use lifeline::Lifeline;
 use papa_protocol::frame::Time;
 
 use session::Session;
@@ -96,13 +98,15 @@ impl Birth {
 
 /// Runs a server on the link that is its standard input.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let result = prepare().and_then(|link| {
+    let result = prepare().and_then(|(link, lifeline)| {
         link.tell_keeper(&ToKeeper::Here)?;
         let (start, mut held) = receive(&link)?;
         if let Some(baton) = held.remove(&Held::Baton) {
             upgrade::take_baton(baton);
             link.tell_keeper(&ToKeeper::Took)?;
         }
+        // For as long as this server lives.
+        let _lifeline = lifeline.take_over(&link, &mut held)?;
         let passed = Passed::take(&mut held);
         let (server, control) = Server::recover(options, link, start, held)?;
         let server = Arc::new(server);
@@ -118,14 +122,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 /// A server does not return: it exits, or is killed.
 enum Never {}
 
-fn prepare() -> io::Result<Link> {
+fn prepare() -> io::Result<(Link, Lifeline)> {
     let link = Link::new(launch::take_stdin()?);
+    let lifeline = Lifeline::new()?;
     // These are for the keeper; a terminal sends them to the whole process group.
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
         sys::ignore(signal)?;
     }
     keeper::leave_room_for_keeper()?;
-    Ok(link)
+    Ok((link, lifeline))
 }
 
 /// Waits until everything that is held has come.
@@ -299,6 +304,10 @@ impl Server {
                 Some(ToServer::Part) => self.part(),
                 Some(ToServer::UpgradeFailed(number, why)) => self.upgrade_failed(number, why),
                 Some(ToServer::Held(_) | ToServer::Rehearse { .. } | ToServer::Start(_)) => {}
+                // systemd starts another papad, from its store: there are not to be two.
+                None if self.life.start.has_store => {
+                    return Err(io::Error::other("the keeper is gone"));
+                }
                 None => self.revive_keeper(),
             }
         }

@@ -26,6 +26,8 @@ impl<'a> Residents<'a> {
     #[must_use]
     pub fn new(papad: &'a Papad, scratch: &ScratchDir) -> Self {
         let path = scratch.join("resident");
+        // The keeper has all that it begins with.
+        papad.wait_for_log("keeper: ready");
         let pipes_before = count_pipes(&kinds_of_files(papad.keeper_pid()));
         let mut session = papad.session();
         let port = session.ask("make socket resident.inet");
