@@ -64,6 +64,7 @@ pub(crate) fn start_server(program: &Path, options: &Options, link: OwnedFd) -> 
     let mut server = Command::new(program);
     server.arg0(OsString::from_vec(title)).args(env::args_os().skip(1));
     server.stdin(Stdio::from(link)).stdout(Stdio::null());
+    without(&mut server, &systemd::VARIABLES);
     if options.daemonize && !is_file(io::stderr()) {
         server.stderr(Stdio::null());
     }

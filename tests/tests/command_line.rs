@@ -121,16 +121,6 @@ fn sigterm_and_sigint_end_papad_in_order() {
 }
 
 #[test]
-fn sighup_changes_nothing() {
-    let papad = Papad::start();
-    let server = papad.server_pid();
-    papad.session().ask("set a b");
-    kill(Pid::from_raw(papad.keeper_pid()), Signal::SIGHUP).unwrap();
-    assert_eq!(papad.session().ask("get a"), "b");
-    assert_eq!(papad.server_pid(), server);
-}
-
-#[test]
 fn a_unix_socket_that_is_answered_or_a_file_is_not_taken_away() {
     let scratch = ScratchDir::new();
     let live = scratch.join("live.sock");

@@ -112,8 +112,8 @@ impl Candidate {
 impl Keeper {
     /// Begins an upgrade to this program, or to what is now where papad was started from.
     pub(super) fn begin_upgrade(&mut self, request: Option<u64>, program: Option<OwnedFd>) {
-        let begun = self.start_candidate(request, program);
-        match begun {
+        self.held.service().reloading();
+        match self.start_candidate(request, program) {
             Ok(candidate) => {
                 log::info!("keeper", "upgrading; server {} is checked", candidate.pid);
                 let until = Instant::now() + CHECKING_TIME;
@@ -242,6 +242,7 @@ impl Keeper {
     /// Starts the candidate in earnest: the server that runs has parted.
     fn start_successor(&mut self, candidate: Candidate) -> Succession {
         self.start.starts += 1;
+        self.start.put_back = None;
         let told = candidate
             .link
             .hand_over(self.held.iter())
@@ -280,13 +281,15 @@ impl Keeper {
         candidate.dismiss();
         self.held.drop(Held::Baton);
         self.tell_not_upgraded(request, why);
-        // If the candidate had taken the baton, the next server is told by this.
+        // If the candidate had taken the baton, the server that is put back is told by this.
         self.start.put_back = Some(why.to_owned());
         Succession::None
     }
 
-    fn tell_not_upgraded(&self, request: Option<u64>, why: &str) {
+    fn tell_not_upgraded(&mut self, request: Option<u64>, why: &str) {
         log::error!("keeper", "not upgraded: {why}");
+        self.held.service().status(&format!("Not upgraded: {why}"));
+        self.held.service().ready();
         if let (Some(request), Server::Running { link, .. }) = (request, &self.server) {
             // If the server is gone, so is the session that asked.
             let _ = link.tell_server(&ToServer::UpgradeFailed(request, why.to_owned()));

@@ -11,8 +11,7 @@ mod service;
 pub(crate) use passed::{count as count_passed, take as take_passed};
 pub(crate) use service::Service;
 
-/// What systemd sets in the environment of the keeper. The server knows it, too, for a keeper that
-/// it may have to start; hosted processes do not.
+/// What systemd sets in the environment of the keeper, and of nobody else.
 pub(crate) const VARIABLES: [&str; 6] = [
     notifier::SOCKET,
     service::STORE_SIZE,

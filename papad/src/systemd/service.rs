@@ -130,7 +130,6 @@ impl Service {
         self.tell(format!("READY=1\nMAINPID={}", std::process::id()));
     }
 
-    #[allow(dead_code, reason = "upgrades say it")]
     /// papad is being upgraded; `ready` says that it is over.
     pub(crate) fn reloading(&mut self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();

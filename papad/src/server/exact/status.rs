@@ -9,6 +9,7 @@ use papa_protocol::frame::Time;
 use papa_protocol::name::Patterns;
 
 use super::super::Server;
+use crate::link::Start;
 use crate::processes::{Life, Numbers, now};
 
 /// One line on papad, and one for each session.
@@ -26,7 +27,7 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
         .number("server", std::process::id())
         .number("uptime", now().0.saturating_sub(born) / 1_000_000_000)
         .number("starts", life.start.starts)
-        .pair("last_end", describe_end(life.start.last_end))
+        .pair("last_end", describe_last_end(&life.start))
         .number("processes", processes.len())
         .number("running", running)
         .number("sockets", server.sockets.count())
@@ -47,9 +48,10 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
     [papad].into_iter().chain(sessions).map(Line::into_bytes).collect()
 }
 
-fn describe_end(code: Option<i32>) -> String {
-    match code {
-        None => "none".to_owned(),
+fn describe_last_end(start: &Start) -> String {
+    match start.last_end {
+        None if start.starts == 1 => "none".to_owned(),
+        None => "unknown".to_owned(),
         Some(status @ 0..) => format!("exit-{status}"),
         Some(signal) => format!("signal-{}", -signal),
     }
