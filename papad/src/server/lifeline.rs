@@ -48,7 +48,7 @@ impl Lifeline {
                 last = last.max(number);
             }
             if !is_over(&pipe, Duration::ZERO)? {
-                log::debug!("server", "waiting until the last server's children are on their own");
+                log::info!("server", "waiting until the last server's children are on their own");
                 if !is_over(&pipe, PATIENCE)? {
                     log::warn!("server", "a child of the last server is late; going on without it");
                 }
