@@ -23,7 +23,9 @@ use crate::sys;
 const FORMAT: u64 = 1;
 
 const RECORD_START: u8 = 0x1e;
-const RECORD_END: u8 = b'\n';
+
+/// What a whole record ends in, and what is in none.
+pub(crate) const RECORD_END: u8 = b'\n';
 
 /// A journal smaller than this many bytes is never compacted.
 const SMALLEST_COMPACTED: u64 = 256 * 1024;

@@ -16,7 +16,7 @@ use nix::unistd::{Pid, Uid};
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, listen, log};
+use crate::{launch, listen, log, values};
 
 /// A server that ends before it was ready is started again after a pause, which doubles from the
 /// first of these to the last.
@@ -88,6 +88,7 @@ impl Keeper {
             None
         };
         let descriptor_limit = raise_descriptor_limit();
+        let state_lock = options.state_dir.as_deref().map(values::lock).transpose()?;
         let sockets = listen::open(options)?;
         for socket in &sockets {
             log::info!("keeper", "listening on {}", listen::name(socket));
@@ -95,7 +96,11 @@ impl Keeper {
         let signals = watch_signals().map_err(|error| format!("cannot start: {error}"))?;
         Ok(Keeper {
             options: options.clone(),
-            held: (0..).map(Held::Control).zip(sockets).collect(),
+            held: (0..)
+                .map(Held::Control)
+                .zip(sockets)
+                .chain(state_lock.map(|lock| (Held::StateLock, lock)))
+                .collect(),
             server: Server::Pausing { until: Instant::now() },
             signals,
             start: Start { starts: 0, last_end: None, descriptor_limit },

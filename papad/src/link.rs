@@ -25,6 +25,8 @@ pub(crate) enum Held {
     Control(u64),
     /// The journal that is in force.
     Journal,
+    /// The lock on the directory where values are on disk.
+    StateLock,
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -40,6 +42,7 @@ impl fmt::Display for Held {
         match self {
             Held::Control(n) => write!(f, "control.{n}"),
             Held::Journal => f.write_str("journal"),
+            Held::StateLock => f.write_str("state-lock"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
@@ -52,8 +55,10 @@ impl FromStr for Held {
     type Err = io::Error;
 
     fn from_str(text: &str) -> io::Result<Held> {
-        if text == "journal" {
-            return Ok(Held::Journal);
+        match text {
+            "journal" => return Ok(Held::Journal),
+            "state-lock" => return Ok(Held::StateLock),
+            _ => {}
         }
         let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
         let number = number.parse().map_err(|_| bad_message())?;
@@ -316,6 +321,7 @@ mod tests {
         let names = [
             Held::Control(0),
             Held::Journal,
+            Held::StateLock,
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),

@@ -8,6 +8,7 @@ mod cli;
 mod journal;
 mod keeper;
 mod launch;
+mod limit;
 mod link;
 mod listen;
 mod log;

@@ -7,6 +7,7 @@ mod exact;
 mod guard;
 mod lines;
 mod peer;
+mod replay;
 mod session;
 mod sessions;
 mod watch;
@@ -23,14 +24,15 @@ use std::thread;
 use nix::sys::stat::{Mode, umask};
 
 use papa_protocol::frame::Time;
+use replay::Replayed;
 use sessions::Sessions;
 
 use crate::cli::Options;
-use crate::journal::{self, Fields, Journal, Record};
+use crate::journal::{Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
-use crate::processes::{self, Defaults, Processes, now};
-use crate::sockets::{self, Sockets};
-use crate::values::{self, SessionId, Values};
+use crate::processes::{Defaults, Processes, now};
+use crate::sockets::Sockets;
+use crate::values::{Disk, SessionId, Values};
 use crate::{keeper, launch, log, sys};
 
 /// What all sessions share.
@@ -131,28 +133,18 @@ impl Server {
         mut held: HashMap<Held, OwnedFd>,
     ) -> io::Result<(Server, Vec<OwnedFd>)> {
         let link = Arc::new(link);
-        let mut values = values::Replayed::default();
-        let mut sockets = sockets::Replayed::default();
-        let mut processes = processes::Replayed::default();
-        let mut born = None;
-        let (journal, skipped) = match held.remove(&Held::Journal).map(File::from) {
+        let mut disk = open_disk(options, &mut held)?;
+        let (journal, replayed) = match held.remove(&Held::Journal).map(File::from) {
             Some(file) => {
-                let skipped = journal::replay(&file, |verb, fields| match verb {
-                    b"born" => {
-                        born = Some(Birth::read(fields)?);
-                        Some(())
-                    }
-                    b"set" | b"unset" => values.apply(verb, fields),
-                    b"socket" | b"unsocket" => sockets.apply(verb, fields),
-                    _ => processes.apply(verb, fields),
-                })?;
-                if skipped > 0 {
-                    log::warn!("server", "{skipped} records of the journal cannot be read");
+                let replayed = replay::replay(&file)?;
+                if let Some(disk) = &mut disk {
+                    disk.agree_with(&replayed.values);
                 }
-                (Journal::recover(file)?, skipped)
+                (Journal::recover(file)?, replayed)
             }
-            None => (Journal::create()?, 0),
+            None => replay::begin(disk.as_mut())?,
         };
+        let Replayed { born, values, sockets, processes, skipped } = replayed;
         let born = if let Some(born) = born {
             born
         } else {
@@ -174,7 +166,7 @@ impl Server {
             options: options.clone(),
             sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link)),
             processes: Processes::new(Arc::clone(&journal), Arc::clone(&link), defaults)?,
-            values: Values::new(Arc::clone(&journal), values),
+            values: Values::new(Arc::clone(&journal), values, disk),
             sessions: Sessions::new(options.max_sessions),
             life: PapadsLife { born, start, skipped },
             exit_if_idle: AtomicBool::new(false),
@@ -285,6 +277,14 @@ impl Drop for Admission {
             std::process::exit(0);
         }
     }
+}
+
+/// Where values are on disk, if they are to be.
+fn open_disk(options: &Options, held: &mut HashMap<Held, OwnedFd>) -> io::Result<Option<Disk>> {
+    let Some(folder) = &options.state_dir else { return Ok(None) };
+    let lock = held.remove(&Held::StateLock);
+    let lock = lock.ok_or_else(|| io::Error::other("the lock of the state directory is lost"))?;
+    Ok(Some(Disk::new(folder, lock)))
 }
 
 fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<OwnedFd> {

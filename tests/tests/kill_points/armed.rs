@@ -16,13 +16,17 @@ type Files = [Vec<String>; 2];
 
 impl Armed {
     pub(crate) fn start() -> Self {
-        let scratch = ScratchDir::new();
+        Self::start_with(ScratchDir::new(), &[])
+    }
+
+    /// One with arguments, and a directory that may be older than it.
+    pub(crate) fn start_with(scratch: ScratchDir, args: &[&str]) -> Self {
         let folder = scratch.join("points");
-        fs::create_dir(&folder).unwrap();
-        let papad = Papad::builder()
+        fs::create_dir_all(&folder).unwrap();
+        let builder = Papad::builder()
             .with_kill_points()
-            .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"))
-            .start();
+            .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"));
+        let papad = args.iter().fold(builder, |builder, arg| builder.arg(*arg)).start();
         // When it has answered, keeper and server have all that they begin with.
         Client::connect(&papad).unwrap().leave();
         Self { papad, scratch, folder }
@@ -59,6 +63,13 @@ impl Armed {
             let mut client = Client::connect(&self.papad).unwrap();
             assert_eq!(client.ask(line), Err(Gone), "{line}");
         })
+    }
+
+    /// Kills all of papad and starts another.
+    pub(crate) fn start_again(self, args: &[&str]) -> Self {
+        let Self { papad, scratch, .. } = self;
+        drop(papad);
+        Self::start_with(scratch, args)
     }
 
     /// What keeper and server have open while there is no session.

@@ -7,6 +7,7 @@
 
 mod armed;
 mod compaction;
+mod disk;
 mod ending;
 mod load;
 mod making;

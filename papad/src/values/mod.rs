@@ -1,11 +1,15 @@
 //! The key/value store: an ordered table, so that names with a prefix are found by range.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papa_protocol::name::{Pattern, Patterns};
+
+pub(crate) use disk::{Disk, lock};
 
 use crate::journal::{Fields, Journal, Record};
 
@@ -15,6 +19,7 @@ type Table = BTreeMap<Vec<u8>, Value>;
 pub(crate) type SessionId = u64;
 
 /// A value, and the session it ends with, if it does.
+#[derive(PartialEq, Eq)]
 struct Value {
     text: Vec<u8>,
     session: Option<SessionId>,
@@ -40,11 +45,14 @@ pub(crate) enum Unchanged {
 /// All values.
 pub(crate) struct Values {
     journal: Arc<Journal>,
+    /// Taken for a whole change, so that what a condition wanted is still so when it is made, and
+    /// before anything else is: only those who change values wait for the disk.
+    disk: Mutex<Option<Disk>>,
     table: Mutex<Table>,
 }
 
-/// What the journal says of values.
-#[derive(Default)]
+/// What the journal, or the disk, says of values.
+#[derive(Default, PartialEq, Eq)]
 pub(crate) struct Replayed(Table);
 
 impl Replayed {
@@ -66,11 +74,25 @@ impl Replayed {
         }
         Some(())
     }
+
+    /// The records that say the same.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        records(&self.0)
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        self.records().flat_map(Record::into_bytes).collect()
+    }
 }
 
 impl Values {
-    pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed) -> Values {
-        Values { journal, table: Mutex::new(replayed.0) }
+    pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed, disk: Option<Disk>) -> Values {
+        Values { journal, disk: Mutex::new(disk), table: Mutex::new(replayed.0) }
+    }
+
+    fn lock_disk(&self) -> MutexGuard<'_, Option<Disk>> {
+        // As for the table.
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -86,15 +108,24 @@ impl Values {
         condition: &Condition,
         session: Option<SessionId>,
     ) -> io::Result<Result<(), Unchanged>> {
-        let record = Record::new("set").word(&name).word(&text);
-        let record = if session.is_some() { record.word("session") } else { record };
-        let change = self.journal.change();
-        let mut table = self.lock();
-        if let Err(unchanged) = condition.check(table.get(&name)) {
-            return Ok(Err(unchanged));
+        let mut disk = self.lock_disk();
+        let had = match self.check(&name, condition) {
+            Ok(had) => had,
+            Err(unchanged) => return Ok(Err(unchanged)),
+        };
+        let record = set_record(&name, &text);
+        if session.is_none() {
+            let on_disk = disk.is_some().then(|| record.clone());
+            self.commit(&mut disk, on_disk, record, |table| {
+                table.insert(name, Value { text, session });
+            })?;
+        } else {
+            // On the disk there is no value of this name, then.
+            let on_disk = (had == Some(Had::Kept)).then(|| unset_record(&name));
+            self.commit(&mut disk, on_disk, record.word("session"), |table| {
+                table.insert(name, Value { text, session });
+            })?;
         }
-        change.append(record)?;
-        table.insert(name, Value { text, session });
         Ok(Ok(()))
     }
 
@@ -104,31 +135,62 @@ impl Values {
         name: &[u8],
         condition: &Condition,
     ) -> io::Result<Result<(), Unchanged>> {
-        let change = self.journal.change();
-        let mut table = self.lock();
-        let value = table.get(name);
-        if let Err(unchanged) = condition.check(value) {
-            return Ok(Err(unchanged));
-        }
-        if value.is_none() {
-            return Ok(Err(Unchanged::Absent));
-        }
-        change.append(Record::new("unset").word(name))?;
-        table.remove(name);
+        let mut disk = self.lock_disk();
+        let had = match self.check(name, condition) {
+            Ok(Some(had)) => had,
+            Ok(None) => return Ok(Err(Unchanged::Absent)),
+            Err(unchanged) => return Ok(Err(unchanged)),
+        };
+        let on_disk = (had == Had::Kept).then(|| unset_record(name));
+        self.commit(&mut disk, on_disk, unset_record(name), |table| drop(table.remove(name)))?;
         Ok(Ok(()))
     }
 
     /// Removes the values of a session that has ended.
     pub(crate) fn end_session(&self, session: SessionId) -> io::Result<()> {
-        let change = self.journal.change();
-        let mut table = self.lock();
+        let mut disk = self.lock_disk();
         let is_its = |value: &Value| value.session == Some(session);
-        let names: Vec<Vec<u8>> =
-            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<Vec<u8>> = {
+            let table = self.lock();
+            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect()
+        };
         for name in names {
-            change.append(Record::new("unset").word(&name))?;
-            table.remove(&name);
+            self.commit(&mut disk, None, unset_record(&name), |table| drop(table.remove(&name)))?;
         }
+        Ok(())
+    }
+
+    /// What there is of this name, if the condition holds.
+    fn check(&self, name: &[u8], condition: &Condition) -> Result<Option<Had>, Unchanged> {
+        let table = self.lock();
+        let value = table.get(name);
+        condition.check(value)?;
+        Ok(value.map(|value| if value.session.is_none() { Had::Kept } else { Had::ForSession }))
+    }
+
+    /// Makes a change: on the disk, in the journal, in the table. With an error, in none of them.
+    fn commit(
+        &self,
+        disk: &mut Option<Disk>,
+        on_disk: Option<Record>,
+        record: Record,
+        apply: impl FnOnce(&mut Table),
+    ) -> io::Result<()> {
+        let written = match (disk.as_mut(), on_disk) {
+            (Some(disk), Some(record)) => {
+                let all = || records(&self.lock()).flat_map(Record::into_bytes).collect();
+                Some((disk.append(record, all)?, disk))
+            }
+            _ => None,
+        };
+        let change = self.journal.change();
+        if let Err(error) = change.append(record) {
+            if let Some((length, disk)) = written {
+                disk.take_back(length);
+            }
+            return Err(error);
+        }
+        apply(&mut self.lock());
         Ok(())
     }
 
@@ -161,10 +223,30 @@ impl Values {
         &self,
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
-        let table = self.lock();
-        let mut kept = table.iter().filter(|(_, value)| value.session.is_none());
-        kept.try_for_each(|(name, value)| write(Record::new("set").word(name).word(&value.text)))
+        records(&self.lock()).try_for_each(write)
     }
+}
+
+/// What there is of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    /// A value that outlives its session, and with a disk, papad.
+    Kept,
+    ForSession,
+}
+
+/// The records that make all values anew, but for those of sessions.
+fn records(table: &Table) -> impl Iterator<Item = Record> {
+    let kept = table.iter().filter(|(_, value)| value.session.is_none());
+    kept.map(|(name, value)| set_record(name, &value.text))
+}
+
+fn set_record(name: &[u8], text: &[u8]) -> Record {
+    Record::new("set").word(name).word(text)
+}
+
+fn unset_record(name: &[u8]) -> Record {
+    Record::new("unset").word(name)
 }
 
 impl Condition {
