@@ -16,7 +16,7 @@ use nix::unistd::{Pid, Uid};
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, listen, log, values};
+use crate::{launch, listen, log, oom, values};
 
 /// A server that ends before it was ready is started again after a pause, which doubles from the
 /// first of these to the last.
@@ -88,6 +88,7 @@ impl Keeper {
             None
         };
         let descriptor_limit = raise_descriptor_limit();
+        let oom_score = oom::lower_score();
         let state_lock = options.state_dir.as_deref().map(values::lock).transpose()?;
         let sockets = listen::open(options)?;
         for socket in &sockets {
@@ -103,7 +104,7 @@ impl Keeper {
                 .collect(),
             server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start { starts: 0, last_end: None, descriptor_limit },
+            start: Start { starts: 0, last_end: None, descriptor_limit, oom_score },
             pause: Duration::ZERO,
             told: None,
             ready,

@@ -110,6 +110,9 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// The OOM score adjustment papad was started with, which children get; `None` if it is
+    /// papad's own, too.
+    pub(crate) oom_score: Option<i32>,
 }
 
 /// One end of the link.
@@ -172,9 +175,12 @@ impl Link {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
             ToServer::Start(start) => {
-                let Start { starts, last_end, descriptor_limit: (soft, hard) } = start;
-                let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-                self.send_text(&format!("start {starts} {last_end} {soft} {hard}"))
+                let Start { starts, last_end, descriptor_limit: (soft, hard), oom_score } = start;
+                let or_none = |number: &Option<i32>| {
+                    number.map_or_else(|| "none".to_owned(), |number| number.to_string())
+                };
+                let (last_end, oom_score) = (or_none(last_end), or_none(oom_score));
+                self.send_text(&format!("start {starts} {last_end} {soft} {hard} {oom_score}"))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -222,6 +228,7 @@ impl Link {
                 starts: number(&mut words)?,
                 last_end: words.next().and_then(|word| word.parse().ok()),
                 descriptor_limit: (number(&mut words)?, number(&mut words)?),
+                oom_score: words.next().and_then(|word| word.parse().ok()),
             }),
             Some("exited") => {
                 ToServer::Exited(Pid::from_raw(number(&mut words)?), number(&mut words)?)

@@ -12,6 +12,7 @@ mod limit;
 mod link;
 mod listen;
 mod log;
+mod oom;
 mod processes;
 mod ring;
 mod server;

@@ -24,6 +24,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub(crate) struct Defaults {
     /// Soft and hard limit on descriptors.
     pub(crate) descriptor_limit: (u64, u64),
+    /// What is added to its OOM score, if that is not papad's own.
+    pub(crate) oom_score: Option<i32>,
     pub(crate) umask: u32,
     /// Signals that papad ignores and a child is not to.
     pub(crate) ignored_signals: Vec<i32>,
@@ -91,6 +93,7 @@ impl Program<'_> {
             umask: spec.umask.unwrap_or(defaults.umask),
             folder: spec.working_dir.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
+            oom_score: defaults.oom_score.map(|score| score.to_string().into_bytes()),
             limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
             descriptors: passed
                 .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
@@ -124,6 +127,7 @@ fn describe(error: &NotStarted, spec: &Spec) -> String {
         }
         Step::Limit(resource) => format!("Cannot set rlimit {} - {why}", resource.as_str()),
         Step::DescriptorLimit => format!("Cannot set rlimit nofile - {why}"),
+        Step::OomScore => format!("Cannot set the OOM score - {why}"),
         Step::Groups => format!("Cannot set the supplementary groups - {why}"),
         Step::Gid => format!("Cannot change to gid {} - {why}", spec.gid.unwrap_or_default()),
         Step::Uid => format!("Cannot change to uid {} - {why}", spec.uid.unwrap_or_default()),

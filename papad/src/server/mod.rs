@@ -159,6 +159,7 @@ impl Server {
         umask(before);
         let defaults = Defaults {
             descriptor_limit: start.descriptor_limit,
+            oom_score: start.oom_score,
             umask: before.bits(),
             ignored_signals: sys::ignored_signals(),
         };
