@@ -109,20 +109,20 @@ pub(crate) fn parse_number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// Reads every record in order. `apply` gets the verb and what follows it, and answers `None` for
-/// a record that it cannot read. Returns how many records were passed over.
+/// Reads every record in order. `at` is told at which byte a record begins before it is looked at.
+/// `apply` gets the verb and what follows it, and answers `None` for a record that it cannot read.
+/// Returns how many records were passed over.
 pub(crate) fn replay(
     file: &File,
+    mut at: impl FnMut(u64),
     mut apply: impl FnMut(&[u8], Fields) -> Option<()>,
 ) -> io::Result<u64> {
-    let mut bytes = Vec::new();
-    let mut file = file;
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
+    let bytes = read_all(file)?;
     let mut skipped = 0;
     // What stands before the first RS is no record.
     let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
     while let Some(start) = starts.next() {
+        at(start as u64);
         let end = starts.peek().copied().unwrap_or(bytes.len());
         let read = bytes[start + 1..end].strip_suffix(&[RECORD_END]).and_then(read_record);
         if read.and_then(|(verb, fields)| apply(&verb, fields)).is_none() {
@@ -130,6 +130,33 @@ pub(crate) fn replay(
         }
     }
     Ok(skipped)
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What there is in a file, with a record `aside` in place of the one that begins at this byte,
+/// and that one's text. It is not read for this: it may be what kills servers.
+pub(crate) fn set_aside(file: &File, offset: u64) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let bytes = read_all(file)?;
+    let (before, rest) = bytes.split_at_checked(offset as usize).unwrap_or((&bytes, &[]));
+    let [_, rest @ ..] = rest else { return Ok((bytes, Vec::new())) };
+    let end = memchr::memchr(RECORD_START, rest).unwrap_or(rest.len());
+    let (record, after) = rest.split_at(end);
+    let text = record.strip_suffix(&[RECORD_END]).unwrap_or(record);
+    let mut aside = Record::new("aside").word(text).into_bytes();
+    // Output of a process that nobody knows is still read, or the process would be killed by it.
+    let mut words = text.split(|&byte| byte == b' ').skip(1);
+    if let (Some(b"process" | b"started"), Some(id)) = (words.next(), words.next())
+        && let Some(id) = parse_number::<u64>(id)
+    {
+        aside.extend(Record::new("gone").number(id).into_bytes());
+    }
+    Ok(([before, &aside, after].concat(), text.to_vec()))
 }
 
 fn read_record(line: &[u8]) -> Option<(Vec<u8>, Fields)> {
@@ -157,6 +184,13 @@ impl Journal {
     /// A new, empty journal.
     pub(crate) fn create() -> io::Result<Journal> {
         Journal::recover(new_file()?)
+    }
+
+    /// A new journal with these records.
+    pub(crate) fn with_records(bytes: &[u8]) -> io::Result<File> {
+        let file = new_file()?;
+        (&file).write_all(bytes)?;
+        Ok(file)
     }
 
     /// The journal that an earlier server wrote.
@@ -251,10 +285,14 @@ mod tests {
 
     fn read_all(file: &File) -> (Vec<Read>, u64) {
         let mut records = Vec::new();
-        let skipped = replay(file, |verb, fields| {
-            records.push((verb.to_vec(), fields.rest()));
-            Some(())
-        });
+        let skipped = replay(
+            file,
+            |_| {},
+            |verb, fields| {
+                records.push((verb.to_vec(), fields.rest()));
+                Some(())
+            },
+        );
         (records, skipped.unwrap())
     }
 
@@ -320,12 +358,16 @@ mod tests {
         let file = new_file().unwrap();
         let record = Record::new("p").pair("a", "1=2").pair("b", " ").word("--").word("c=d");
         (&file).write_all(&record.into_bytes()).unwrap();
-        replay(&file, |_, mut fields| {
-            let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
-            assert_eq!(fields.pairs(), [pair(b"a", b"1=2"), pair(b"b", b" ")]);
-            assert_eq!(fields.rest(), [b"--".to_vec(), b"c=d".to_vec()]);
-            Some(())
-        })
+        replay(
+            &file,
+            |_| {},
+            |_, mut fields| {
+                let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+                assert_eq!(fields.pairs(), [pair(b"a", b"1=2"), pair(b"b", b" ")]);
+                assert_eq!(fields.rest(), [b"--".to_vec(), b"c=d".to_vec()]);
+                Some(())
+            },
+        )
         .unwrap();
     }
 }

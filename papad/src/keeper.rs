@@ -1,6 +1,8 @@
 //! The process that stays: it holds descriptors, is the parent of every hosted process, and
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
+mod restarts;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,15 +15,12 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, Uid};
 
+use restarts::Restarts;
+
 use crate::cli::Options;
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
 use crate::{launch, listen, log, oom, values};
-
-/// A server that ends before it was ready is started again after a pause, which doubles from the
-/// first of these to the last.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
@@ -35,13 +34,20 @@ const WANTED_DESCRIPTORS: u64 = 1 << 20;
 
 /// Where the server is in its life.
 enum Server {
-    /// It runs; `ready` once it serves.
-    Running { pid: Pid, link: Link, ready: bool },
+    Running {
+        pid: Pid,
+        link: Link,
+    },
     /// It has ended, but a child it was making may still be on its way to exec: the child has a
     /// copy of the server's end of the link until then.
-    Settling { link: Link, until: Instant },
+    Settling {
+        link: Link,
+        until: Instant,
+    },
     /// The next one is started then.
-    Pausing { until: Instant },
+    Pausing {
+        until: Instant,
+    },
 }
 
 /// What can happen to the keeper.
@@ -59,7 +65,7 @@ struct Keeper {
     server: Server,
     signals: SignalFd,
     start: Start,
-    pause: Duration,
+    restarts: Restarts,
     /// The hosted process whose end the server was told and has not recorded yet. One at a time:
     /// the others wait as zombies, which is the safest place.
     told: Option<Pid>,
@@ -104,8 +110,8 @@ impl Keeper {
                 .collect(),
             server: Server::Pausing { until: Instant::now() },
             signals,
-            start: Start { starts: 0, last_end: None, descriptor_limit, oom_score },
-            pause: Duration::ZERO,
+            start: Start { starts: 0, last_end: None, descriptor_limit, oom_score, deaths: 0 },
+            restarts: Restarts::new(Instant::now()),
             told: None,
             ready,
             leaving: false,
@@ -118,28 +124,27 @@ impl Keeper {
             let server =
                 std::mem::replace(&mut self.server, Server::Pausing { until: Instant::now() });
             self.server = match (server, event) {
-                (Server::Running { pid, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
+                (Server::Running { pid, link }, Event::Signal(Signal::SIGCHLD)) => {
                     match reap(pid) {
-                        Some(ended) => self.server_ended(link, ready, ended.code),
-                        None => Server::Running { pid, link, ready },
+                        Some(ended) => self.server_ended(link, ended.code),
+                        None => Server::Running { pid, link },
                     }
                 }
-                (Server::Running { pid, link, ready }, Event::Message(message)) => {
-                    let ready = ready || matches!(message, ToKeeper::Ready);
+                (Server::Running { pid, link }, Event::Message(message)) => {
                     self.obey(message);
-                    Server::Running { pid, link, ready }
+                    Server::Running { pid, link }
                 }
                 // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
                 // no use.
-                (Server::Running { pid, link, ready }, Event::LinkClosed) => {
+                (Server::Running { pid, link }, Event::LinkClosed) => {
                     // It may be gone already, which is what is wanted.
                     let _ = kill(pid, Signal::SIGKILL);
                     let ended = sys::reap_at_end(pid).ok().flatten();
                     let code = ended.map_or(0, |ended| ended.code);
-                    self.server_ended(link, ready, code)
+                    self.server_ended(link, code)
                 }
                 (Server::Settling { .. }, Event::LinkClosed | Event::TimeIsUp) => {
-                    Server::Pausing { until: Instant::now() + self.pause }
+                    Server::Pausing { until: Instant::now() + self.restarts.pause() }
                 }
                 // What the server said before it ended still counts.
                 (Server::Settling { link, until }, Event::Message(message)) => {
@@ -225,7 +230,7 @@ impl Keeper {
                 self.told = self.told.filter(|&told| told != pid);
             }
             ToKeeper::Ready => {
-                self.pause = Duration::ZERO;
+                self.restarts.ready(Instant::now());
                 if let Some(ready) = self.ready.take()
                     && let Err(error) = launch::announce_ready(ready)
                 {
@@ -249,6 +254,8 @@ impl Keeper {
     /// held is not let go of for it.
     fn start_server(&mut self) -> Server {
         self.start.starts += 1;
+        self.start.deaths = self.restarts.never_ready();
+        self.restarts.start(Instant::now());
         self.told = None;
         let started = Link::pair().and_then(|(link, server_end)| {
             Ok((link, launch::start_server(&self.options, server_end)?))
@@ -257,7 +264,8 @@ impl Keeper {
             Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
-                return Server::Pausing { until: Instant::now() + self.longer_pause() };
+                self.restarts.end(Instant::now());
+                return Server::Pausing { until: Instant::now() + self.restarts.pause() };
             }
         };
         log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
@@ -269,31 +277,29 @@ impl Keeper {
             // It may be gone already, which is what is wanted. Its SIGCHLD comes next.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        let server = Server::Running { pid, link, ready: false };
+        let server = Server::Running { pid, link };
         if self.leaving {
             self.leave(&server);
         }
         server
     }
 
-    fn server_ended(&mut self, link: Link, ready: bool, code: i32) -> Server {
+    fn server_ended(&mut self, link: Link, code: i32) -> Server {
+        self.restarts.end(Instant::now());
         if !self.leaving {
             let how = match code {
                 0.. => format!("with status {code}"),
                 signal => format!("by signal {}", -signal),
             };
-            log::warn!("keeper", "the server ended {how}; starting it again");
+            match self.restarts.pause() {
+                Duration::ZERO => log::warn!("keeper", "the server ended {how}; starting it again"),
+                pause => {
+                    log::warn!("keeper", "the server ended {how}; starting it again in {pause:?}");
+                }
+            }
         }
         self.start.last_end = Some(code);
-        if !ready {
-            self.longer_pause();
-        }
         Server::Settling { link, until: Instant::now() + SETTLING_TIME }
-    }
-
-    fn longer_pause(&mut self) -> Duration {
-        self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        self.pause
     }
 
     fn leave(&mut self, server: &Server) {

@@ -27,6 +27,8 @@ pub(crate) enum Held {
     Journal,
     /// The lock on the directory where values are on disk.
     StateLock,
+    /// How far servers got that died while they recovered.
+    Mark,
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -43,6 +45,7 @@ impl fmt::Display for Held {
             Held::Control(n) => write!(f, "control.{n}"),
             Held::Journal => f.write_str("journal"),
             Held::StateLock => f.write_str("state-lock"),
+            Held::Mark => f.write_str("mark"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
@@ -58,6 +61,7 @@ impl FromStr for Held {
         match text {
             "journal" => return Ok(Held::Journal),
             "state-lock" => return Ok(Held::StateLock),
+            "mark" => return Ok(Held::Mark),
             _ => {}
         }
         let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
@@ -113,6 +117,8 @@ pub(crate) struct Start {
     /// The OOM score adjustment papad was started with, which children get; `None` if it is
     /// papad's own, too.
     pub(crate) oom_score: Option<i32>,
+    /// How many servers in a row have ended before they were ready.
+    pub(crate) deaths: u64,
 }
 
 /// One end of the link.
@@ -175,12 +181,15 @@ impl Link {
         match message {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds)),
             ToServer::Start(start) => {
-                let Start { starts, last_end, descriptor_limit: (soft, hard), oom_score } = start;
+                let Start { starts, last_end, descriptor_limit, oom_score, deaths } = start;
+                let (soft, hard) = descriptor_limit;
                 let or_none = |number: &Option<i32>| {
                     number.map_or_else(|| "none".to_owned(), |number| number.to_string())
                 };
                 let (last_end, oom_score) = (or_none(last_end), or_none(oom_score));
-                self.send_text(&format!("start {starts} {last_end} {soft} {hard} {oom_score}"))
+                self.send_text(&format!(
+                    "start {starts} {last_end} {soft} {hard} {oom_score} {deaths}"
+                ))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
             ToServer::Leave => self.send_text("leave"),
@@ -229,6 +238,7 @@ impl Link {
                 last_end: words.next().and_then(|word| word.parse().ok()),
                 descriptor_limit: (number(&mut words)?, number(&mut words)?),
                 oom_score: words.next().and_then(|word| word.parse().ok()),
+                deaths: words.next().and_then(|word| word.parse().ok()).unwrap_or_default(),
             }),
             Some("exited") => {
                 ToServer::Exited(Pid::from_raw(number(&mut words)?), number(&mut words)?)
@@ -329,6 +339,7 @@ mod tests {
             Held::Control(0),
             Held::Journal,
             Held::StateLock,
+            Held::Mark,
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),

@@ -14,8 +14,8 @@ use super::spec::Spec;
 use super::table::Processes;
 use crate::journal::{Fields, Record};
 use crate::link::Held;
-use crate::log;
 use crate::ring::Ring;
+use crate::{log, sys};
 
 /// What the journal says of processes.
 #[derive(Default)]
@@ -23,6 +23,15 @@ pub(crate) struct Replayed {
     processes: BTreeMap<u64, Entry>,
     /// Off the list, but their pipes may still be held.
     gone: Vec<u64>,
+    last_id: u64,
+}
+
+/// Processes that are as they were, but that nothing is done for yet.
+pub(crate) struct Recovered {
+    processes: Vec<Arc<Process>>,
+    /// Off the list. Their descendants write to these pipes: without a reader that would kill
+    /// them.
+    draining: Vec<Arc<Process>>,
     last_id: u64,
 }
 
@@ -43,6 +52,7 @@ impl Replayed {
         match verb {
             b"process" => {
                 let (started, name) = (Time(fields.number()?), fields.word()?);
+                sys::kill_point_of("replay-process", &name);
                 let spec = Spec::read(fields)?;
                 let entry = Entry { name, started, spec, pid: None, exit: None, removed: false };
                 self.processes.insert(id, entry);
@@ -76,8 +86,14 @@ impl Replayed {
 }
 
 impl Processes {
-    /// Puts everything back as it was. What belongs to processes is taken out of `held`.
-    pub(crate) fn recover(&self, replayed: Replayed, held: &mut HashMap<Held, OwnedFd>) {
+    /// Makes all processes as they were. What belongs to them is taken out of `held`. Before a ring
+    /// is looked at, `may_read` is asked whether it may be, with its process's number.
+    pub(crate) fn recover(
+        &self,
+        replayed: Replayed,
+        held: &mut HashMap<Held, OwnedFd>,
+        mut may_read: impl FnMut(u64) -> bool,
+    ) -> Recovered {
         let mut processes = Vec::new();
         for (id, entry) in replayed.processes {
             let Some(pid) = entry.pid else {
@@ -89,6 +105,14 @@ impl Processes {
             let Entry { name, started, spec, exit, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
+            if held.contains_key(&Held::Ring(id)) {
+                if may_read(id) {
+                    sys::kill_point_of("ring", &process.name);
+                } else {
+                    held.remove(&Held::Ring(id));
+                    self.link.drop_held(vec![Held::Ring(id)]);
+                }
+            }
             let output = recover_output(id, process.spec.overflow, held);
             process.set_output(output);
             if removed {
@@ -96,17 +120,26 @@ impl Processes {
             }
             processes.push(Arc::new(process));
         }
-        // Their descendants write to these pipes: without a reader that would kill them.
+        let mut draining = Vec::new();
         for id in replayed.gone {
             let pipes = take_pipes(id, held);
             if !pipes.all_ended() {
                 let process = Process::draining(id, Output::new(pipes, None, Overflow::Drop));
-                self.lock().draining.push(id);
-                self.watch_pipes(&Arc::new(process));
+                draining.push(Arc::new(process));
             }
         }
+        Recovered { processes, draining, last_id: replayed.last_id }
+    }
+
+    /// Goes on with what was recovered.
+    pub(crate) fn resume(&self, recovered: Recovered) {
+        let Recovered { processes, draining, last_id } = recovered;
+        for process in &draining {
+            self.lock().draining.push(process.id);
+            self.watch_pipes(process);
+        }
         let mut table = self.lock();
-        table.last_id = replayed.last_id;
+        table.last_id = last_id;
         for process in &processes {
             // The pid of one that ended may be another's by now; the younger one has it.
             table.by_pid.insert(process.pid(), Arc::clone(process));

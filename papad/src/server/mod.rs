@@ -6,6 +6,7 @@ mod command;
 mod exact;
 mod guard;
 mod lines;
+mod mark;
 mod peer;
 mod replay;
 mod session;
@@ -23,6 +24,7 @@ use std::thread;
 
 use nix::sys::stat::{Mode, umask};
 
+use mark::{Mark, Place};
 use papa_protocol::frame::Time;
 use replay::Replayed;
 use sessions::Sessions;
@@ -55,6 +57,8 @@ struct Server {
 struct PapadsLife {
     born: Birth,
     start: Start,
+    /// What is left out, since servers died of it.
+    aside: Vec<Vec<u8>>,
     /// Records of the journal that could not be read.
     skipped: u64,
 }
@@ -133,18 +137,13 @@ impl Server {
         mut held: HashMap<Held, OwnedFd>,
     ) -> io::Result<(Server, Vec<OwnedFd>)> {
         let link = Arc::new(link);
+        let mark = Mark::begin(&start, &mut held, &link);
         let mut disk = open_disk(options, &mut held)?;
         let (journal, replayed) = match held.remove(&Held::Journal).map(File::from) {
-            Some(file) => {
-                let replayed = replay::replay(&file)?;
-                if let Some(disk) = &mut disk {
-                    disk.agree_with(&replayed.values);
-                }
-                (Journal::recover(file)?, replayed)
-            }
-            None => replay::begin(disk.as_mut())?,
+            Some(file) => replay::go_on(file, disk.as_mut(), &mark, &link)?,
+            None => replay::begin(disk.as_mut(), &mark)?,
         };
-        let Replayed { born, values, sockets, processes, skipped } = replayed;
+        let Replayed { born, values, sockets, processes, aside, skipped } = replayed;
         let born = if let Some(born) = born {
             born
         } else {
@@ -169,14 +168,20 @@ impl Server {
             processes: Processes::new(Arc::clone(&journal), Arc::clone(&link), defaults)?,
             values: Values::new(Arc::clone(&journal), values, disk),
             sessions: Sessions::new(options.max_sessions),
-            life: PapadsLife { born, start, skipped },
+            life: PapadsLife { born, start, aside, skipped },
             exit_if_idle: AtomicBool::new(false),
             compacting: Mutex::new(()),
             journal,
             link,
         };
         server.sockets.recover(sockets, &mut held);
-        server.processes.recover(processes, &mut held);
+        let processes = server.processes.recover(processes, &mut held, |process| {
+            let ring = Some(Place::Ring(process));
+            mark.at(ring);
+            mark.deadly != ring
+        });
+        mark.end(&server.link);
+        server.processes.resume(processes);
         let control = take_control(&mut held);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
@@ -205,6 +210,7 @@ impl Server {
             }
         })?;
         self.link.tell_keeper(&ToKeeper::Ready)?;
+        sys::kill_point("ready");
         loop {
             match self.link.hear_keeper()? {
                 Some(ToServer::Exited(pid, code)) => {
@@ -229,6 +235,7 @@ impl Server {
         let compacted = self.journal.compact_if_long(
             |write| {
                 write(self.life.born.record())?;
+                self.life.aside.iter().try_for_each(|what| write(replay::aside_record(what)))?;
                 self.values.write_records(write)?;
                 self.sockets.write_records(write)?;
                 self.processes.write_records(write)

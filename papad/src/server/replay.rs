@@ -1,10 +1,15 @@
-//! What the journal says, of everything.
+//! What the journal says, of everything; without what has been found to kill servers.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+
+use papa_protocol::text::shown;
 
 use super::Birth;
-use crate::journal::{self, Journal};
+use super::mark::{Mark, Place};
+use crate::journal::{self, Journal, Record};
+use crate::link::{Held, Link};
 use crate::values::Disk;
 use crate::{log, processes, sockets, values};
 
@@ -15,33 +20,98 @@ pub(super) struct Replayed {
     pub(super) values: values::Replayed,
     pub(super) sockets: sockets::Replayed,
     pub(super) processes: processes::Replayed,
+    /// What was set aside, as records or words that name it.
+    pub(super) aside: Vec<Vec<u8>>,
     /// Records that could not be read.
     pub(super) skipped: u64,
 }
 
-/// Reads the journal that the last server left.
-pub(super) fn replay(file: &File) -> io::Result<Replayed> {
+/// Takes up the journal that the last server left, and has the disk agree with it.
+pub(super) fn go_on(
+    file: File,
+    disk: Option<&mut Disk>,
+    mark: &Mark,
+    link: &Link,
+) -> io::Result<(Journal, Replayed)> {
+    let file = match mark.deadly {
+        Some(Place::Record(offset)) => set_aside(&file, offset, link)?,
+        _ => file,
+    };
+    let mut replayed = replay(&file, mark)?;
+    match (disk, mark.deadly) {
+        // What is deadly in one of them may be so in the other. What is true is in the journal.
+        (Some(disk), Some(Place::OnDisk(_) | Place::Record(_))) => disk.become_as(&replayed.values),
+        (Some(disk), _) => {
+            disk.agree_with(&replayed.values, |offset| mark.at(Some(Place::OnDisk(offset))));
+        }
+        (None, _) => {}
+    }
+    mark.at(None);
+    let journal = Journal::recover(file)?;
+    if let Some(Place::Ring(process)) = mark.deadly {
+        let what = format!("ring {process}").into_bytes();
+        tell_of_aside(&what);
+        journal.change().append(aside_record(&what))?;
+        replayed.aside.push(what);
+    }
+    Ok((journal, replayed))
+}
+
+/// Begins from nothing but the values on disk. The journal says all of them before it is held:
+/// from then on it is the truth.
+pub(super) fn begin(disk: Option<&mut Disk>, mark: &Mark) -> io::Result<(Journal, Replayed)> {
+    let journal = Journal::create()?;
     let mut replayed = Replayed::default();
-    replayed.skipped = journal::replay(file, |verb, fields| match verb {
+    if let Some(disk) = disk {
+        if let Some(Place::OnDisk(offset)) = mark.deadly {
+            let record = disk.set_aside(offset)?;
+            tell_of_aside(&record);
+            journal.change().append(aside_record(&record))?;
+            replayed.aside.push(record);
+        }
+        replayed.values = disk.read(|offset| mark.at(Some(Place::OnDisk(offset))))?;
+        mark.at(None);
+        replayed.values.records().try_for_each(|record| journal.change().append(record))?;
+    }
+    Ok((journal, replayed))
+}
+
+/// What says of something that it is left out. It is never applied.
+pub(super) fn aside_record(what: &[u8]) -> Record {
+    Record::new("aside").word(what)
+}
+
+fn tell_of_aside(what: &[u8]) {
+    log::error!("server", "set aside, since servers died of it: {}", shown(what));
+}
+
+/// Puts a journal in force that is the same but for the record that begins at this byte.
+fn set_aside(file: &File, offset: u64, link: &Link) -> io::Result<File> {
+    let (records, text) = journal::set_aside(file, offset)?;
+    let file = Journal::with_records(&records)?;
+    link.hold(&[(Held::Journal, file.as_fd())])?;
+    tell_of_aside(&text);
+    Ok(file)
+}
+
+fn replay(file: &File, mark: &Mark) -> io::Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let at = |offset| mark.at(Some(Place::Record(offset)));
+    replayed.skipped = journal::replay(file, at, |verb, mut fields| match verb {
         b"born" => {
             replayed.born = Some(Birth::read(fields)?);
             Some(())
         }
         b"set" | b"unset" => replayed.values.apply(verb, fields),
         b"socket" | b"unsocket" => replayed.sockets.apply(verb, fields),
+        b"aside" => {
+            replayed.aside.push(fields.word()?);
+            Some(())
+        }
         _ => replayed.processes.apply(verb, fields),
     })?;
     if replayed.skipped > 0 {
         log::warn!("server", "{} records of the journal cannot be read", replayed.skipped);
     }
     Ok(replayed)
-}
-
-/// Begins from nothing but the values on disk. The journal says all of them before it is held:
-/// from then on it is the truth.
-pub(super) fn begin(disk: Option<&mut Disk>) -> io::Result<(Journal, Replayed)> {
-    let journal = Journal::create()?;
-    let values = disk.map(Disk::read).transpose()?.unwrap_or_default();
-    values.records().try_for_each(|record| journal.change().append(record))?;
-    Ok((journal, Replayed { values, ..Replayed::default() }))
 }

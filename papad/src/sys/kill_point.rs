@@ -1,7 +1,8 @@
 //! Places where a test may have the server killed, to show that what follows is recovered.
 //!
 //! A test build ends the server by SIGKILL at the point NAME when the file `$PAPAD_KILL_POINTS/NAME`
-//! exists, and removes that file first, so that each arming kills once. A release has no such code.
+//! exists, and removes that file first, so that each arming kills once; a file that says `always` is
+//! left there. A release has no such code.
 
 /// Ends the server here if a test has armed this point.
 #[cfg(feature = "kill-points")]
@@ -16,11 +17,23 @@ pub(crate) fn kill_point(name: &str) {
 #[cfg(not(feature = "kill-points"))]
 pub(crate) fn kill_point(_name: &str) {}
 
+/// Ends the server here if a test has armed this point for what this concerns: `NAME-WHAT`.
+#[cfg(feature = "kill-points")]
+pub(crate) fn kill_point_of(name: &str, what: &[u8]) {
+    kill_point(&format!("{name}-{}", what.escape_ascii()));
+}
+
+/// Ends the server here if a test has armed this point for what this concerns.
+#[cfg(not(feature = "kill-points"))]
+pub(crate) fn kill_point_of(_name: &str, _what: &[u8]) {}
+
 /// Takes the arming of a point, if there is one.
 #[cfg(feature = "kill-points")]
 fn is_armed(name: &str) -> bool {
     std::env::var_os("PAPAD_KILL_POINTS").is_some_and(|folder| {
-        std::fs::remove_file(std::path::Path::new(&folder).join(name)).is_ok()
+        let path = std::path::Path::new(&folder).join(name);
+        let is_for_good = std::fs::read(&path).is_ok_and(|text| text == b"always");
+        is_for_good || std::fs::remove_file(path).is_ok()
     })
 }
 

@@ -15,7 +15,7 @@ pub(crate) use file::{
     KEPT, close_inherited_on_exec, duplicate_above, give_back_pages, keep, memfd, readable_bytes,
     set_offset,
 };
-pub(crate) use kill_point::kill_point;
+pub(crate) use kill_point::{kill_point, kill_point_of};
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send};
 pub(crate) use process::{
     Ended, Fork, fork, ignore, ignored_signals, look_at_ended, pidfd, reap, reap_at_end,

@@ -16,6 +16,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -32,6 +34,11 @@ const NEW_FILE: &str = "values.new";
 
 /// The file whose lock keeps a second papad out.
 const LOCK_FILE: &str = "lock";
+
+/// How long a papad that was killed may take until the last thread of it is gone, and how often to
+/// look.
+const PATIENCE: Duration = Duration::from_secs(1);
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// A file smaller than this many bytes is never compacted.
 const SMALLEST_COMPACTED: u64 = 256 * 1024;
@@ -53,8 +60,21 @@ pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, String> {
         Err(error) => return Err(cannot(error)),
     }
     let file = open(&folder.join(LOCK_FILE), OpenOptions::new().write(true)).map_err(cannot)?;
-    // One of the open file, not of the process: keeper and server share it, and it is gone only
-    // when the last of them is.
+    let until = Instant::now() + PATIENCE;
+    while !take_lock(&file).map_err(cannot)? {
+        if Instant::now() > until {
+            return Err(format!("cannot keep values in {shown}: another papad does"));
+        }
+        thread::sleep(GLANCE);
+    }
+    // What cannot be opened now is better told now than by every server.
+    open(&folder.join(FILE), OpenOptions::new().read(true).append(true)).map_err(cannot)?;
+    Ok(file.into())
+}
+
+/// Takes the lock, if nobody has it. It is one of the open file, not of the process: keeper and
+/// server share it, and it is gone only when the last of them is.
+fn take_lock(file: &File) -> io::Result<bool> {
     let whole = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
         l_whence: libc::SEEK_SET as libc::c_short,
@@ -62,16 +82,11 @@ pub(crate) fn lock(folder: &Path) -> Result<OwnedFd, String> {
         l_len: 0,
         l_pid: 0,
     };
-    match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole)) {
-        Ok(_) => {}
-        Err(Errno::EAGAIN | Errno::EACCES) => {
-            return Err(format!("cannot keep values in {shown}: another papad does"));
-        }
-        Err(errno) => return Err(cannot(errno.into())),
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
+        Ok(_) => Ok(true),
+        Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
-    // What cannot be opened now is better told now than by every server.
-    open(&folder.join(FILE), OpenOptions::new().read(true).append(true)).map_err(cannot)?;
-    Ok(file.into())
 }
 
 /// The file of a directory that is locked.
@@ -94,14 +109,15 @@ impl Disk {
         Disk { folder, _lock: lock, file: None, size: 0, long: SMALLEST_COMPACTED }
     }
 
-    /// What the file says. What was being written to it when papad was ended is cut off.
-    pub(crate) fn read(&mut self) -> io::Result<Replayed> {
+    /// What the file says. What was being written to it when papad was ended is cut off. `at` is
+    /// told at which byte a record begins before it is looked at.
+    pub(crate) fn read(&mut self, at: impl FnMut(u64)) -> io::Result<Replayed> {
         let path = self.folder.join(FILE);
-        let read = self.read_file(&path);
+        let read = self.read_file(&path, at);
         read.map_err(|error| io::Error::other(format!("{}: {error}", shown(&path))))
     }
 
-    fn read_file(&mut self, path: &Path) -> io::Result<Replayed> {
+    fn read_file(&mut self, path: &Path, at: impl FnMut(u64)) -> io::Result<Replayed> {
         let mut file = open(path, OpenOptions::new().read(true).append(true))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -112,7 +128,7 @@ impl Disk {
             file.set_len(whole as u64)?;
         }
         let mut replayed = Replayed::default();
-        let skipped = journal::replay(&file, |verb, fields| replayed.apply(verb, fields))?;
+        let skipped = journal::replay(&file, at, |verb, fields| replayed.apply(verb, fields))?;
         if skipped > 0 {
             log::warn!("server", "{}: {skipped} records cannot be read", shown(path));
         }
@@ -123,17 +139,27 @@ impl Disk {
         Ok(replayed)
     }
 
+    /// Leaves out the record that begins at this byte from now on. Returns its text.
+    pub(crate) fn set_aside(&mut self, offset: u64) -> io::Result<Vec<u8>> {
+        let file = open(&self.folder.join(FILE), OpenOptions::new().read(true).append(true))?;
+        let (records, text) = journal::set_aside(&file, offset)?;
+        self.replace(&records)?;
+        Ok(text)
+    }
+
     /// Sees to it that the file says the same as the journal, after a server was killed.
-    pub(crate) fn agree_with(&mut self, truth: &Replayed) {
-        let agreed = match self.read() {
+    pub(crate) fn agree_with(&mut self, truth: &Replayed, at: impl FnMut(u64)) {
+        match self.read(at) {
             Ok(on_disk) if on_disk == *truth => return,
-            Ok(_) => self.replace(&truth.to_bytes()),
-            Err(error) => {
-                log::error!("server", "values on disk cannot be read: {error}");
-                self.replace(&truth.to_bytes())
-            }
-        };
-        if let Err(error) = agreed {
+            Ok(_) => {}
+            Err(error) => log::error!("server", "values on disk cannot be read: {error}"),
+        }
+        self.become_as(truth);
+    }
+
+    /// Has the file say what the journal says, whatever it says now.
+    pub(crate) fn become_as(&mut self, truth: &Replayed) {
+        if let Err(error) = self.replace(&truth.to_bytes()) {
             // The next change will not be made without it.
             self.file = None;
             log::error!("server", "{} cannot be written: {error}", self.shown());

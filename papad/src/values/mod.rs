@@ -12,6 +12,7 @@ use papa_protocol::name::{Pattern, Patterns};
 pub(crate) use disk::{Disk, lock};
 
 use crate::journal::{Fields, Journal, Record};
+use crate::sys;
 
 type Table = BTreeMap<Vec<u8>, Value>;
 
@@ -59,6 +60,7 @@ impl Replayed {
     /// Takes one record; `None` if it is none of these or cannot be read.
     pub(crate) fn apply(&mut self, verb: &[u8], mut fields: Fields) -> Option<()> {
         let name = fields.word()?;
+        sys::kill_point_of("replay", &name);
         match verb {
             b"set" => {
                 let text = fields.word()?;

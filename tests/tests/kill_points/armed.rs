@@ -19,6 +19,14 @@ impl Armed {
         Self::start_with(ScratchDir::new(), &[])
     }
 
+    /// One whose servers die at `point` from the first on, until one does not get there.
+    pub(crate) fn start_armed(scratch: ScratchDir, args: &[&str], point: &str) -> Self {
+        let folder = scratch.join("points");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(format!("{folder}/{point}"), "always").unwrap();
+        Self::start_with(scratch, args)
+    }
+
     /// One with arguments, and a directory that may be older than it.
     pub(crate) fn start_with(scratch: ScratchDir, args: &[&str]) -> Self {
         let folder = scratch.join("points");
@@ -35,6 +43,19 @@ impl Armed {
     /// Has the server killed when it gets to `point` for the next time.
     pub(crate) fn arm(&self, point: &str) {
         fs::write(format!("{}/{point}", self.folder), "").unwrap();
+    }
+
+    /// Has every server killed that gets to `point`, until it is disarmed.
+    pub(crate) fn arm_for_good(&self, point: &str) {
+        let path = format!("{}/{point}", self.folder);
+        // Not to be seen while it is empty, which would be an arming for once.
+        fs::write(format!("{path}.new"), "always").unwrap();
+        fs::rename(format!("{path}.new"), path).unwrap();
+    }
+
+    /// Takes back an arming for good.
+    pub(crate) fn disarm(&self, point: &str) {
+        fs::remove_file(format!("{}/{point}", self.folder)).unwrap();
     }
 
     /// Whether the server has still to be killed at `point`.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod armed;
+mod bad_day;
 mod compaction;
 mod disk;
 mod ending;
