@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -178,6 +178,14 @@ struct Current {
     /// Bytes in the file, but for the few that children write.
     size: AtomicU64,
     size_when_compacted: u64,
+    /// A record could not be written, and part of it may be in the file.
+    is_torn: AtomicBool,
+}
+
+impl Current {
+    fn new(file: File, size: AtomicU64, size_when_compacted: u64) -> Current {
+        Current { file, size, size_when_compacted, is_torn: AtomicBool::new(false) }
+    }
 }
 
 impl Journal {
@@ -196,7 +204,7 @@ impl Journal {
     /// The journal that an earlier server wrote.
     pub(crate) fn recover(file: File) -> io::Result<Journal> {
         let size = AtomicU64::new(file.metadata()?.len());
-        Ok(Journal { current: RwLock::new(Current { file, size, size_when_compacted: 0 }) })
+        Ok(Journal { current: RwLock::new(Current::new(file, size, 0)) })
     }
 
     /// Begins a change: what is appended and what is true in memory are in step again when this
@@ -216,7 +224,7 @@ impl Journal {
         self.change().current.size.load(Ordering::Relaxed)
     }
 
-    /// Puts a new file with just these records in force if the present one is long, by `hold`,
+    /// Puts a new file with just these records in force if the present one is long or torn, by `hold`,
     /// which has the keeper hold it in place of the old one. Does nothing while a change is under
     /// way, a child that records itself included: it will be tried again soon.
     pub(crate) fn compact_if_long(
@@ -227,7 +235,8 @@ impl Journal {
         let is_long = {
             let current = &self.change().current;
             let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
-            current.size.load(Ordering::Relaxed) > most
+            // What is torn takes room that others need.
+            current.size.load(Ordering::Relaxed) > most || current.is_torn.load(Ordering::Relaxed)
         };
         if !is_long {
             return Ok(());
@@ -244,7 +253,7 @@ impl Journal {
         hold(&file)?;
         sys::kill_point("compaction-held");
         let size = file.metadata()?.len();
-        *current = Current { file, size: AtomicU64::new(size), size_when_compacted: size };
+        *current = Current::new(file, AtomicU64::new(size), size);
         Ok(())
     }
 }
@@ -259,7 +268,8 @@ impl Change<'_> {
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
         let bytes = record.into_bytes();
         self.current.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        (&self.current.file).write_all(&bytes)
+        let written = (&self.current.file).write_all(&bytes);
+        written.inspect_err(|_| self.current.is_torn.store(true, Ordering::Relaxed))
     }
 }
 

@@ -170,7 +170,11 @@ impl Link {
 
     /// Has the keeper drop something, and returns when its descriptors are closed.
     pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
-        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
+        let Ok((done, keepers_end)) = pipe2(OFlag::O_CLOEXEC) else {
+            // Without descriptors to wait with, it happens a little later. To remove things is
+            // what makes room.
+            return self.tell_keeper(&ToKeeper::Drop(names, None));
+        };
         self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
         File::from(done).read_to_end(&mut Vec::new())?;
         Ok(())

@@ -115,8 +115,7 @@ impl Processes {
             identity,
             descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
         };
-        let started = program.start(&self.defaults, change, &process.pid);
-        started.map_err(|what| Failure::new(Code::Spawn, what))
+        program.start(&self.defaults, change, &process.pid)
     }
 
     /// Forgets what was prepared for a process that did not start.

@@ -9,11 +9,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicI32;
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::identity::Identity;
 use super::spec::Spec;
 use crate::journal::{Change, Record};
+use crate::limit;
 use crate::sys::{self, ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
 
 /// Where programs without a slash in their name are looked for when the environment has no PATH.
@@ -60,14 +62,17 @@ impl Program<'_> {
         defaults: &Defaults,
         journal: &Change,
         pid: &AtomicI32,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         let spec = self.spec;
         let args = if spec.shell { shell_args(&self.args) } else { self.args };
         let mut env: Vec<Vec<u8>> =
             self.env.iter().map(|(key, value)| [key, &b"="[..], value].concat()).collect();
         env.extend(listen_variables(&spec.listen));
-        let has_nul = |_: NulError| "A NUL byte cannot be passed to a program".to_owned();
-        let cannot_prepare = |error: io::Error| format!("Cannot prepare the process - {error}");
+        let has_nul =
+            |_: NulError| Failure::new(Code::Spawn, "A NUL byte cannot be passed to a program");
+        let cannot_prepare = |error: io::Error| {
+            Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
+        };
 
         // No source may be another's target, and none is to be among the kept numbers, which the
         // child does not take on: those are duplicated to numbers in between.
@@ -106,16 +111,20 @@ impl Program<'_> {
             env: c_strings(env).map_err(has_nul)?,
             listen_pid: (!spec.listen.is_empty()).then(ListenPid::new),
         };
-        sys::start_child(&mut plan, pid).map_err(|error| describe(&error, spec))
+        sys::start_child(&mut plan, pid).map_err(|error| match error {
+            NotStarted::Clone(error) => {
+                let code = if limit::is_met(&error) { Code::Limit } else { Code::Spawn };
+                Failure::new(code, format!("Cannot make a process - {error}"))
+            }
+            NotStarted::Child(step, errno) => {
+                Failure::new(Code::Spawn, describe(step, errno.desc(), spec))
+            }
+        })
     }
 }
 
 /// One sentence for the client.
-fn describe(error: &NotStarted, spec: &Spec) -> String {
-    let (step, why) = match error {
-        NotStarted::Clone(error) => return format!("Cannot make a process - {error}"),
-        NotStarted::Child(step, errno) => (step, errno.desc()),
-    };
+fn describe(step: Step, why: &str, spec: &Spec) -> String {
     match step {
         Step::Exec => {
             let command = spec.args.first().map(|word| shown(word)).unwrap_or_default();

@@ -109,7 +109,10 @@ impl Processes {
     }
 
     /// A child of the keeper has ended. Returns once that is recorded, if it is one of ours.
-    pub(crate) fn exited(&self, pid: Pid, code: i32) {
+    ///
+    /// # Errors
+    /// The journal takes no more. Nothing has changed, and the child waits as a zombie.
+    pub(crate) fn exited(&self, pid: Pid, code: i32) -> io::Result<()> {
         let pid = pid.as_raw();
         let process = {
             let table = self.lock();
@@ -120,11 +123,7 @@ impl Processes {
         if let Some(process) = process.filter(|p| !matches!(p.life(), Life::Exited(_))) {
             let exit = Exit { code, time: now() };
             let change = self.journal.change();
-            if let Err(error) = change.append(process.exited_record(exit)) {
-                // The next server is told again.
-                log::error!("server", "the end of {} is not recorded: {error}", shown(&process));
-                std::process::exit(1);
-            }
+            change.append(process.exited_record(exit))?;
             sys::kill_point("exit-journaled");
             let next = process.set_exited(exit);
             drop(change);
@@ -132,6 +131,7 @@ impl Processes {
         }
         // Fails only if the keeper is gone, which ends the server elsewhere.
         let _ = self.link.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
+        Ok(())
     }
 
     /// Does what has to be done after something happened to a process.

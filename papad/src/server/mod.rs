@@ -21,8 +21,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
 
 use mark::{Mark, Place};
 use papa_protocol::frame::Time;
@@ -36,6 +38,9 @@ use crate::processes::{Defaults, Processes, now};
 use crate::sockets::Sockets;
 use crate::values::{Disk, SessionId, Values};
 use crate::{keeper, launch, log, sys};
+
+/// How long to wait before trying again what there was no memory for.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
 /// What all sessions share.
 struct Server {
@@ -214,7 +219,7 @@ impl Server {
         loop {
             match self.link.hear_keeper()? {
                 Some(ToServer::Exited(pid, code)) => {
-                    self.processes.exited(pid, code);
+                    self.record_exit(pid, code);
                     self.compact();
                 }
                 Some(ToServer::Leave) => {
@@ -224,6 +229,19 @@ impl Server {
                 Some(ToServer::Held(_) | ToServer::Start(_)) => {}
                 None => return Err(io::Error::other("the keeper is gone")),
             }
+        }
+    }
+
+    /// Records the end of a child, however long it takes until there is room for that: to end
+    /// instead would leave everything to a next server that can do no better.
+    fn record_exit(&self, pid: Pid, code: i32) {
+        let mut is_told = false;
+        while let Err(error) = self.processes.exited(pid, code) {
+            if !std::mem::replace(&mut is_told, true) {
+                log::error!("server", "the end of process {pid} is not recorded yet: {error}");
+            }
+            self.compact();
+            thread::sleep(WAIT_FOR_ROOM);
         }
     }
 

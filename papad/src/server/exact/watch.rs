@@ -20,6 +20,7 @@ use super::super::Server;
 use super::super::lines::{Lines, Received};
 use super::super::session::{Ended, write_out, write_out_and_rest};
 use super::super::watch::{HUNG_UP, detach};
+use crate::limit;
 use crate::processes::{
     Exit, Frames, Next, NoReader, Numbers, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
 };
@@ -67,7 +68,7 @@ struct Wildcard {
 impl Watching {
     /// Begins a watch.
     pub(super) fn new(server: &Arc<Server>, request: &Watch) -> Result<Watching, Failure> {
-        let waker = Waker::new().map_err(|error| internal(&error))?;
+        let waker = Waker::new().map_err(|error| failed(&error))?;
         let waker = Arc::new(waker);
         server.processes.subscribe(&waker);
         let mut watching = Watching {
@@ -119,7 +120,7 @@ impl Watching {
                     self.watched.drain(before..).for_each(|watched| self.server.let_go(&watched));
                     let what = "the process has not written as much as that";
                     return Err(match why {
-                        NoReader::Failed(error) => internal(&error),
+                        NoReader::Failed(error) => failed(&error),
                         NoReader::Removed | NoReader::BeyondEnd => {
                             Failure::new(Code::Conflict, what)
                         }
@@ -401,6 +402,6 @@ impl Frames for Streamed<'_> {
     }
 }
 
-fn internal(error: &io::Error) -> Failure {
-    Failure::new(Code::Internal, error.to_string())
+fn failed(error: &io::Error) -> Failure {
+    Failure::new(limit::code_of(error), error.to_string())
 }
