@@ -264,7 +264,7 @@ impl Keeper {
             Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
-                self.restarts.end(Instant::now());
+                self.restarts.end(Instant::now(), false);
                 return Server::Pausing { until: Instant::now() + self.restarts.pause() };
             }
         };
@@ -285,7 +285,7 @@ impl Keeper {
     }
 
     fn server_ended(&mut self, link: Link, code: i32) -> Server {
-        self.restarts.end(Instant::now());
+        self.restarts.end(Instant::now(), code == -(Signal::SIGKILL as i32));
         if !self.leaving {
             let how = match code {
                 0.. => format!("with status {code}"),

@@ -5,7 +5,8 @@
 //! for part of a second, is followed by the next one at once, however often that goes on. One that
 //! spends less time serving than starting is of none. Servers that end before they are ready are
 //! started again with growing pauses from the first one on; those that are ready, and then end at
-//! once, after a second of that: whoever kills a server now and then does not have to wait.
+//! once, after a second of that. A server does not send itself SIGKILL: somebody did, and will stop
+//! at some time, or the kernel, for want of memory. That may go on for a minute.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// For so long, in all, servers that end at once may follow each other without a pause.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Time that was taken by servers which were killed counts for so much less.
+const KILLED_COUNT_LESS: u32 = 60;
+
 /// A server that has served for so long is as good as any: what was before it does not count.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 
@@ -26,7 +30,7 @@ const LONG_LIFE: Duration = Duration::from_secs(10);
 pub(super) struct Restarts {
     started: Instant,
     ready: Option<Instant>,
-    /// The time that servers in a row took which ended at once.
+    /// The time that servers in a row took which ended at once, as it counts.
     wasted: Duration,
     /// The pause that servers which ended at once have led to.
     pause: Duration,
@@ -59,8 +63,8 @@ impl Restarts {
         (self.never_ready, self.pause_of_never_ready) = (0, Duration::ZERO);
     }
 
-    /// It has ended, or could not be started at all.
-    pub(super) fn end(&mut self, now: Instant) {
+    /// It has ended, of itself or by SIGKILL, or could not be started at all.
+    pub(super) fn end(&mut self, now: Instant, is_killed: bool) {
         let Some(ready) = self.ready else {
             self.never_ready += 1;
             self.pause_of_never_ready = longer(self.pause_of_never_ready);
@@ -74,7 +78,7 @@ impl Restarts {
             self.wasted = Duration::ZERO;
             return;
         }
-        self.wasted += starting + serving;
+        self.wasted += (starting + serving) / if is_killed { KILLED_COUNT_LESS } else { 1 };
         if self.wasted > PATIENCE {
             self.pause = longer(self.pause);
         }
@@ -105,12 +109,13 @@ mod tests {
     struct Servers {
         now: Instant,
         restarts: Restarts,
+        are_killed: bool,
     }
 
     impl Servers {
         fn new() -> Servers {
             let now = Instant::now();
-            Servers { now, restarts: Restarts::new(now) }
+            Servers { now, restarts: Restarts::new(now), are_killed: false }
         }
 
         /// Has one server run, which is ready after the first time and ends after the second.
@@ -120,14 +125,14 @@ mod tests {
             self.now += starting;
             self.restarts.ready(self.now);
             self.now += serving;
-            self.restarts.end(self.now);
+            self.restarts.end(self.now, self.are_killed);
             self.now += self.restarts.pause();
             self.restarts.pause()
         }
 
         fn run_never_ready(&mut self) -> Duration {
             self.restarts.start(self.now);
-            self.restarts.end(self.now + START);
+            self.restarts.end(self.now + START, self.are_killed);
             self.restarts.pause()
         }
     }
@@ -164,6 +169,15 @@ mod tests {
         assert_eq!(servers.run(START, millis(500)), LONGEST_PAUSE);
         assert_eq!(servers.run(START, LONG_LIFE), Duration::ZERO);
         assert_eq!(servers.run(START, millis(3)), Duration::ZERO);
+    }
+
+    #[test]
+    fn those_that_are_killed_may_be_so_for_longer() {
+        let mut servers = Servers { are_killed: true, ..Servers::new() };
+        let begun = servers.now;
+        while servers.run(START, millis(3)) == Duration::ZERO {}
+        assert!(servers.now - begun > millis(55_000));
+        assert!(servers.now - begun < millis(65_000));
     }
 
     #[test]

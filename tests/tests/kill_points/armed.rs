@@ -47,9 +47,18 @@ impl Armed {
 
     /// Has every server killed that gets to `point`, until it is disarmed.
     pub(crate) fn arm_for_good(&self, point: &str) {
+        self.arm_to(point, "always");
+    }
+
+    /// Has every server end by SIGABRT that gets to `point`, until it is disarmed.
+    pub(crate) fn arm_to_crash(&self, point: &str) {
+        self.arm_to(point, "crash");
+    }
+
+    fn arm_to(&self, point: &str, text: &str) {
         let path = format!("{}/{point}", self.folder);
         // Not to be seen while it is empty, which would be an arming for once.
-        fs::write(format!("{path}.new"), "always").unwrap();
+        fs::write(format!("{path}.new"), text).unwrap();
         fs::rename(format!("{path}.new"), path).unwrap();
     }
 
