@@ -39,6 +39,9 @@ pub struct Status {
     pub journal: u64,
     /// Records of the journal that could not be read.
     pub skipped: u64,
+    /// What papad leaves out since its servers died of it: records of its journal, and buffers of
+    /// output.
+    pub aside: u64,
     /// Everybody it speaks with.
     pub sessions: Vec<SessionInfo>,
 }
@@ -85,6 +88,7 @@ impl Status {
             descriptors_allowed: allowed,
             journal: line.number("journal")?,
             skipped: line.number("skipped")?,
+            aside: line.number("aside")?,
             sessions: sessions
                 .iter()
                 .map(|line| SessionInfo::parse(line))

@@ -33,6 +33,7 @@ Options:
       --daemonize          go to the background; returns when papad answers
       --bufsize SIZE       output kept per process: bytes, or with k, m or g
                            (default 2m)
+      --state-dir DIR      keep values in this directory, across a reboot, too
       --max-sessions N     sessions served at once (default 1000)
       --allow-uid UID      let this user in, too (number or name; repeatable);
                            papad's own user and root always are
@@ -52,6 +53,8 @@ pub(crate) struct Options {
     pub(crate) daemonize: bool,
     /// Bytes.
     pub(crate) bufsize: u64,
+    /// Where values are kept on disk.
+    pub(crate) state_dir: Option<PathBuf>,
     pub(crate) max_sessions: usize,
     pub(crate) allowed_uids: Vec<Uid>,
 }
@@ -77,6 +80,7 @@ where
         debug: false,
         daemonize: false,
         bufsize: DEFAULT_BUFSIZE,
+        state_dir: None,
         max_sessions: DEFAULT_MAX_SESSIONS,
         allowed_uids: Vec::new(),
     };
@@ -85,15 +89,14 @@ where
         match word {
             Short('p') | Long("port") => port = Some(parser.value()?.parse()?),
             Short('u') | Long("unix-socket") => {
-                let path = PathBuf::from(parser.value()?);
-                if !path.is_absolute() {
-                    return Err("the path of the Unix socket must be absolute".into());
-                }
-                options.unix_socket = Some(path);
+                options.unix_socket = Some(absolute(parser.value()?, "Unix socket")?);
             }
             Short('d') | Long("debug") => options.debug = true,
             Long("daemonize") => options.daemonize = true,
             Long("bufsize") => options.bufsize = parser.value()?.parse_with(bufsize)?,
+            Long("state-dir") => {
+                options.state_dir = Some(absolute(parser.value()?, "state directory")?);
+            }
             Long("max-sessions") => options.max_sessions = parser.value()?.parse()?,
             Long("allow-uid") => options.allowed_uids.push(parser.value()?.parse_with(user)?),
             Long("version") => return Ok(Request::Version),
@@ -106,6 +109,16 @@ where
         (port, _) => port,
     };
     Ok(Request::Run(options))
+}
+
+/// A path that means the same from every directory: papad may leave the one it was started in.
+fn absolute(path: OsString, of: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(format!("the path of the {of} must be absolute"))
+    }
 }
 
 fn bufsize(text: &str) -> Result<u64, String> {
@@ -165,6 +178,7 @@ mod tests {
             &["-p", "65536"][..],
             &["-p"],
             &["-u", "run/papad"],
+            &["--state-dir", "lib/papad"],
             &["--bufsize", "2x"],
             &["--bufsize", "65g"],
             &["--allow-uid", "no such user"],

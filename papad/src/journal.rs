@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -23,7 +23,9 @@ use crate::sys;
 const FORMAT: u64 = 1;
 
 const RECORD_START: u8 = 0x1e;
-const RECORD_END: u8 = b'\n';
+
+/// What a whole record ends in, and what is in none.
+pub(crate) const RECORD_END: u8 = b'\n';
 
 /// The number of the journal that papad begins with.
 const FIRST: u64 = 1;
@@ -123,16 +125,23 @@ pub(crate) fn parse_number<N: std::str::FromStr>(text: &[u8]) -> Option<N> {
 /// a record that it cannot read. Returns how many records were passed over.
 pub(crate) fn replay(
     file: &File,
+    apply: impl FnMut(&[u8], Fields) -> Option<()>,
+) -> io::Result<u64> {
+    replay_telling(file, |_| {}, apply)
+}
+
+/// As [`replay`]. `at` is told at which byte a record begins before it is looked at.
+pub(crate) fn replay_telling(
+    file: &File,
+    mut at: impl FnMut(u64),
     mut apply: impl FnMut(&[u8], Fields) -> Option<()>,
 ) -> io::Result<u64> {
-    let mut bytes = Vec::new();
-    let mut file = file;
-    file.rewind()?;
-    file.read_to_end(&mut bytes)?;
+    let bytes = read_all(file)?;
     let mut skipped = 0;
     // What stands before the first RS is no record.
     let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
     while let Some(start) = starts.next() {
+        at(start as u64);
         let end = starts.peek().copied().unwrap_or(bytes.len());
         let read = bytes[start + 1..end].strip_suffix(&[RECORD_END]).and_then(read_record);
         if read.and_then(|(verb, fields)| apply(&verb, fields)).is_none() {
@@ -140,6 +149,33 @@ pub(crate) fn replay(
         }
     }
     Ok(skipped)
+}
+
+fn read_all(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What there is in a file, with a record `aside` in place of the one that begins at this byte,
+/// and that one's text. It is not read for this: it may be what kills servers.
+pub(crate) fn set_aside(file: &File, offset: u64) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let bytes = read_all(file)?;
+    let (before, rest) = bytes.split_at_checked(offset as usize).unwrap_or((&bytes, &[]));
+    let [_, rest @ ..] = rest else { return Ok((bytes, Vec::new())) };
+    let end = memchr::memchr(RECORD_START, rest).unwrap_or(rest.len());
+    let (record, after) = rest.split_at(end);
+    let text = record.strip_suffix(&[RECORD_END]).unwrap_or(record);
+    let mut aside = Record::new("aside").word(text).into_bytes();
+    // Output of a process that nobody knows is still read, or the process would be killed by it.
+    let mut words = text.split(|&byte| byte == b' ').skip(1);
+    if let (Some(b"process" | b"started"), Some(id)) = (words.next(), words.next())
+        && let Some(id) = parse_number::<u64>(id)
+    {
+        aside.extend(Record::new("gone").number(id).into_bytes());
+    }
+    Ok(([before, &aside, after].concat(), text.to_vec()))
 }
 
 fn read_record(line: &[u8]) -> Option<(Vec<u8>, Fields)> {
@@ -163,25 +199,36 @@ struct Current {
     /// Bytes in the file, but for the few that children write.
     size: AtomicU64,
     size_when_compacted: u64,
+    /// A record could not be written, and part of it may be in the file.
+    is_torn: AtomicBool,
+}
+
+impl Current {
+    fn new(number: u64, file: File, size: AtomicU64, size_when_compacted: u64) -> Current {
+        Current { number, file, size, size_when_compacted, is_torn: AtomicBool::new(false) }
+    }
 }
 
 impl Journal {
-    /// The first journal, empty. `hold` has the keeper hold it under its number.
-    pub(crate) fn create(
-        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
-    ) -> io::Result<Journal> {
+    /// The first journal, empty. It is nowhere but here until it is held.
+    pub(crate) fn create() -> io::Result<Journal> {
+        Journal::recover(FIRST, new_file()?)
+    }
+
+    /// A new journal with these records.
+    pub(crate) fn with_records(bytes: &[u8]) -> io::Result<File> {
         let file = new_file()?;
-        hold(FIRST, file.as_fd())?;
-        Journal::recover(FIRST, file)
+        (&file).write_all(bytes)?;
+        Ok(file)
     }
 
     /// The journal that an earlier server wrote.
     pub(crate) fn recover(number: u64, file: File) -> io::Result<Journal> {
         let size = AtomicU64::new(file.metadata()?.len());
-        Ok(Journal { current: RwLock::new(Current { number, file, size, size_when_compacted: 0 }) })
+        Ok(Journal { current: RwLock::new(Current::new(number, file, size, 0)) })
     }
 
-    /// Has a keeper that was just started hold it.
+    /// Has a keeper hold it that does not hold it yet.
     pub(crate) fn hold(
         &self,
         hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
@@ -207,10 +254,10 @@ impl Journal {
         self.change().current.size.load(Ordering::Relaxed)
     }
 
-    /// Puts a new file with just these records in force if the present one is long, by `hold`,
-    /// which has the keeper hold it under the next number. Returns the number of the old one, which
-    /// is needed no longer. Does nothing while a change is under way, a child that records itself
-    /// included: it will be tried again soon.
+    /// Puts a new file with just these records in force if the present one is long or torn, by
+    /// `hold`, which has the keeper hold it under the next number. Returns the number of the old
+    /// one, which is needed no longer. Does nothing while a change is under way, a child that
+    /// records itself included: it will be tried again soon.
     pub(crate) fn compact_if_long(
         &self,
         write_records: impl FnOnce(&mut dyn FnMut(Record) -> io::Result<()>) -> io::Result<()>,
@@ -219,7 +266,8 @@ impl Journal {
         let is_long = {
             let current = &self.change().current;
             let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
-            current.size.load(Ordering::Relaxed) > most
+            // What is torn takes room that others need.
+            current.size.load(Ordering::Relaxed) > most || current.is_torn.load(Ordering::Relaxed)
         };
         if !is_long {
             return Ok(None);
@@ -237,7 +285,7 @@ impl Journal {
         hold(number, file.as_fd())?;
         sys::kill_point("compaction-held");
         let size = file.metadata()?.len();
-        *current = Current { number, file, size: AtomicU64::new(size), size_when_compacted: size };
+        *current = Current::new(number, file, AtomicU64::new(size), size);
         Ok(Some(former))
     }
 }
@@ -252,7 +300,8 @@ impl Change<'_> {
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
         let bytes = record.into_bytes();
         self.current.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        (&self.current.file).write_all(&bytes)
+        let written = (&self.current.file).write_all(&bytes);
+        written.inspect_err(|_| self.current.is_torn.store(true, Ordering::Relaxed))
     }
 }
 

@@ -34,6 +34,10 @@ pub(crate) enum Held {
     Journal(u64),
     /// The end of a pipe whose other end a server has, and the children that it is making.
     Server(u64),
+    /// The lock on the directory where values are on disk.
+    StateLock,
+    /// How far servers got that died while they recovered.
+    Mark,
     /// A hosted socket, by its number.
     Socket(u64),
     /// The ring of a process, by the process's number.
@@ -64,13 +68,15 @@ impl Held {
         match self {
             Held::Control(_)
             | Held::Journal(_)
+            | Held::StateLock
             | Held::Server(_)
             | Held::Socket(_)
             | Held::Ring(_)
             | Held::Out(_)
             | Held::Err(_)
             | Held::Pidfd(_) => true,
-            Held::Handover | Held::Passed(_) | Held::Baton => false,
+            // Each keeper counts the deaths of its own servers.
+            Held::Mark | Held::Handover | Held::Passed(_) | Held::Baton => false,
         }
     }
 }
@@ -81,6 +87,8 @@ impl fmt::Display for Held {
             Held::Control(n) => write!(f, "control.{n}"),
             Held::Journal(n) => write!(f, "journal.{n}"),
             Held::Server(n) => write!(f, "server.{n}"),
+            Held::StateLock => f.write_str("state-lock"),
+            Held::Mark => f.write_str("mark"),
             Held::Socket(n) => write!(f, "socket.{n}"),
             Held::Ring(n) => write!(f, "ring.{n}"),
             Held::Out(n) => write!(f, "out.{n}"),
@@ -100,6 +108,8 @@ impl FromStr for Held {
         match text {
             "handover" => return Ok(Held::Handover),
             "baton" => return Ok(Held::Baton),
+            "state-lock" => return Ok(Held::StateLock),
+            "mark" => return Ok(Held::Mark),
             _ => {}
         }
         let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
@@ -182,6 +192,11 @@ pub(crate) struct Start {
     pub(crate) last_end: Option<i32>,
     /// The descriptor limits papad was started with, which children get: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// The OOM score adjustment papad was started with, which children get; `None` if it is
+    /// papad's own, too.
+    pub(crate) oom_score: Option<i32>,
+    /// How many servers in a row have ended before they were ready.
+    pub(crate) deaths: u64,
     /// What is held is in a store, too, which gives it to the next papad if this one ends.
     pub(crate) has_store: bool,
     /// How many keepers there were at least, this one included: 1 for the first, which is the
@@ -204,6 +219,10 @@ impl Start {
         let mut text = format!("{starts} {last_end} {soft} {hard}");
         // Writing to a String cannot fail.
         let _ = write!(text, " store={} keepers={}", u8::from(self.has_store), self.keepers);
+        let _ = write!(text, " deaths={}", self.deaths);
+        if let Some(score) = self.oom_score {
+            let _ = write!(text, " oom={score}");
+        }
         if let Some(why) = &self.put_back {
             let _ = write!(text, " put_back={}", on_one_line(why));
         }
@@ -217,15 +236,19 @@ impl Start {
             starts: number(words)?,
             last_end: words.next().and_then(|word| word.parse().ok()),
             descriptor_limit: (number(words)?, number(words)?),
+            oom_score: None,
+            deaths: 0,
             has_store: false,
             keepers: 1,
             put_back: None,
         };
         while let Some((key, value)) = words.next().and_then(|word| word.split_once('=')) {
-            let to_number = || value.parse().map_err(|_| bad_message());
+            let to_number = || value.parse::<u64>().map_err(|_| bad_message());
             match key {
                 "store" => start.has_store = to_number()? != 0,
                 "keepers" => start.keepers = to_number()?,
+                "deaths" => start.deaths = to_number()?,
+                "oom" => start.oom_score = Some(value.parse().map_err(|_| bad_message())?),
                 "put_back" => start.put_back = Some(format!("{value} {}", rest(words))),
                 _ => {}
             }
@@ -326,7 +349,11 @@ impl Link {
 
     /// Has the keeper drop something, and returns when its descriptors are closed.
     pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
-        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
+        let Ok((done, keepers_end)) = pipe2(OFlag::O_CLOEXEC) else {
+            // Without descriptors to wait with, it happens a little later. To remove things is
+            // what makes room.
+            return self.tell_keeper(&ToKeeper::Drop(names, None));
+        };
         self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
         wait_for_end(done, self.has_store.get().map(|()| PATIENCE))
     }
@@ -533,11 +560,30 @@ mod tests {
     }
 
     #[test]
+    fn a_start_is_read_back_as_it_was_written_and_what_a_version_does_not_say_is_as_it_was() {
+        let start = Start {
+            starts: 3,
+            last_end: Some(-9),
+            descriptor_limit: (1024, 4096),
+            oom_score: Some(-17),
+            deaths: 2,
+            has_store: true,
+            keepers: 2,
+            put_back: Some("it ended".to_owned()),
+        };
+        assert_eq!(Start::from_text(&start.to_text()).unwrap(), start);
+        let old = Start::from_text("3 -9 1024 4096 store=0 keepers=1 unheard=of").unwrap();
+        assert_eq!((old.oom_score, old.deaths, old.put_back), (None, 0, None));
+    }
+
+    #[test]
     fn every_name_is_read_back_as_it_was_written() {
         let names = [
             Held::Control(0),
             Held::Journal(2),
             Held::Server(5),
+            Held::StateLock,
+            Held::Mark,
             Held::Socket(1),
             Held::Ring(u64::MAX),
             Held::Out(3),

@@ -39,8 +39,16 @@ fn version_and_help_are_printed_and_nonsense_is_refused() {
 
     let help = run(&["--help"]);
     assert!(help.status.success());
-    for option in ["-p,", "-u,", "-d,", "--daemonize", "--bufsize", "--max-sessions", "--allow-uid"]
-    {
+    for option in [
+        "-p,",
+        "-u,",
+        "-d,",
+        "--daemonize",
+        "--bufsize",
+        "--state-dir",
+        "--max-sessions",
+        "--allow-uid",
+    ] {
         assert!(text(&help.stdout).contains(option), "{option}");
     }
 

@@ -39,6 +39,7 @@ fn the_first_line_tells_of_papad() {
             "descriptors",
             "journal",
             "skipped",
+            "aside",
             "sessions",
         ]
     );
@@ -52,6 +53,7 @@ fn the_first_line_tells_of_papad() {
         ("sockets", 1),
         ("values", 2),
         ("skipped", 0),
+        ("aside", 0),
         ("sessions", 1),
     ] {
         assert_eq!(number_of(&line, key), count, "{key} in {line}");

@@ -6,7 +6,7 @@ use super::holdings::Holdings;
 use crate::cli::Options;
 use crate::link::Held;
 use crate::systemd::{self, Service};
-use crate::{listen, log};
+use crate::{listen, log, values};
 
 /// Holds what an earlier papad has left in systemd's store, and sockets to be reached at: those of
 /// a socket unit, or else those that the options name. What is there already is not opened again.
@@ -17,11 +17,16 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
     let mut holdings = Holdings::new(Service::from_environment());
     let mut activated = Vec::new();
     let mut control = Vec::new();
+    let mut state_lock = None;
     for (name, fd) in systemd::take_passed() {
         match name.parse() {
             Ok(held @ Held::Control(number)) => {
                 holdings.service().is_stored(held);
                 control.push((number, fd));
+            }
+            Ok(held @ Held::StateLock) => {
+                holdings.service().is_stored(held);
+                state_lock = Some(fd);
             }
             Ok(held) => {
                 holdings.service().is_stored(held);
@@ -38,6 +43,7 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
     if recovered > 0 {
         log::info!("keeper", "going on from systemd's store: {recovered} descriptors");
     }
+    lock_state(options, &mut holdings, state_lock)?;
     if activated.is_empty() {
         open(options, &mut holdings, control)?;
     } else {
@@ -56,6 +62,28 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
         log::info!("keeper", "listening on {}", listen::name(socket));
     }
     Ok(holdings)
+}
+
+/// Holds the lock of the directory where values are to be on disk, if there is one: that which an
+/// earlier papad has left, or else a new one.
+fn lock_state(
+    options: &Options,
+    holdings: &mut Holdings,
+    stored: Option<OwnedFd>,
+) -> Result<(), String> {
+    let folder = options.state_dir.as_deref();
+    match stored {
+        Some(lock) if folder.is_some_and(|folder| values::is_lock_of(folder, &lock)) => {
+            holdings.hold_as_passed(Held::StateLock, lock);
+            return Ok(());
+        }
+        Some(_) => holdings.drop(Held::StateLock),
+        None => {}
+    }
+    if let Some(folder) = folder {
+        holdings.hold(Held::StateLock, values::lock(folder)?);
+    }
+    Ok(())
 }
 
 /// A number that no name in the store has.

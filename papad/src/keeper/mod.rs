@@ -5,6 +5,7 @@ mod begin;
 mod estate;
 mod holdings;
 mod limits;
+mod restarts;
 mod succession;
 
 use std::env;
@@ -23,20 +24,16 @@ use nix::unistd::{Pid, dup2_stdin, execv};
 
 use estate::Estate;
 use holdings::Holdings;
+use restarts::Restarts;
 use succession::{Succession, Trial};
 
 use crate::cli::Options;
 use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, listen, log};
+use crate::{launch, listen, log, oom};
 
 pub(crate) use estate::leave_link;
 pub(crate) use limits::leave_room_for_keeper;
-
-/// A server that ends before it was ready is started again after a pause, which doubles from the
-/// first of these to the last.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
@@ -73,7 +70,7 @@ struct Keeper {
     start: Start,
     /// Records that the server could not read.
     skipped: u64,
-    pause: Duration,
+    restarts: Restarts,
     /// The hosted process whose end the server was told and has not recorded yet. One at a time:
     /// the others wait as zombies, which is the safest place.
     told: Option<Pid>,
@@ -110,11 +107,14 @@ impl Keeper {
             None
         };
         let descriptor_limit = limits::raise_descriptor_limit();
+        let oom_score = oom::lower_score();
         let held = begin::begin(options)?;
         let start = Start {
             starts: 0,
             last_end: None,
             descriptor_limit,
+            oom_score,
+            deaths: 0,
             has_store: held.look_at_service().is_there(),
             // What is left of a papad that was killed as a whole had a keeper.
             keepers: if held.has_journal() { 2 } else { 1 },
@@ -145,6 +145,10 @@ impl Keeper {
         skipped: u64,
         ready: Option<OwnedFd>,
     ) -> Result<Keeper, String> {
+        let mut restarts = Restarts::new(Instant::now());
+        if matches!(server, Server::Running { .. }) {
+            restarts.ready(Instant::now());
+        }
         Ok(Keeper {
             options: options.clone(),
             held,
@@ -152,7 +156,7 @@ impl Keeper {
             signals: watch_signals().map_err(|error| format!("cannot start: {error}"))?,
             start,
             skipped,
-            pause: Duration::ZERO,
+            restarts,
             told: None,
             ready,
             leaving: false,
@@ -183,7 +187,7 @@ impl Keeper {
         self.server = match (server, event) {
             (Server::Running { child, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
                 if let Some(ended) = child.and_then(reap) {
-                    return self.server_ended(link, ready, Some(ended.code));
+                    return self.server_ended(link, Some(ended.code));
                 }
                 self.server = Server::Running { child, link, ready };
                 return self.reap_others();
@@ -195,19 +199,17 @@ impl Keeper {
             }
             // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
             // no use.
-            (Server::Running { child, link, ready }, Event::LinkClosed) => {
+            (Server::Running { child, link, .. }, Event::LinkClosed) => {
                 let ended = child.and_then(|pid| {
                     // It may be gone already, which is what is wanted.
                     let _ = kill(pid, Signal::SIGKILL);
                     sys::reap_at_end(pid).ok().flatten()
                 });
-                return self.server_ended(link, ready, ended.map(|ended| ended.code));
+                return self.server_ended(link, ended.map(|ended| ended.code));
             }
-            (Server::Settling { .. }, Event::LinkClosed) => {
-                Server::Pausing { until: Instant::now() + self.pause }
-            }
+            (Server::Settling { .. }, Event::LinkClosed) => self.pausing(),
             (Server::Settling { until, .. }, Event::TimeIsUp) if until <= Instant::now() => {
-                Server::Pausing { until: Instant::now() + self.pause }
+                self.pausing()
             }
             // What the server said before it ended still counts.
             (Server::Settling { link, until }, Event::Message(message)) => {
@@ -383,7 +385,7 @@ impl Keeper {
             }
             ToKeeper::Ready { skipped } => {
                 self.skipped = skipped;
-                self.pause = Duration::ZERO;
+                self.restarts.ready(Instant::now());
                 self.start.put_back = None;
                 if let Some(ready) = self.ready.take()
                     && let Err(error) = launch::announce_ready(ready)
@@ -422,6 +424,8 @@ impl Keeper {
     /// held is not let go of for it.
     fn start_server(&mut self) -> Server {
         self.start.starts += 1;
+        self.start.deaths = self.restarts.never_ready();
+        self.restarts.start(Instant::now());
         self.told = None;
         let started = Link::pair().and_then(|(link, server_end)| {
             let program = Path::new(launch::SELF);
@@ -431,7 +435,8 @@ impl Keeper {
             Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
-                return Server::Pausing { until: Instant::now() + self.longer_pause() };
+                self.restarts.end(Instant::now(), false);
+                return self.pausing();
             }
         };
         log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
@@ -451,32 +456,35 @@ impl Keeper {
     }
 
     /// The server has ended; it is not known how if it was no child.
-    fn server_ended(&mut self, link: Link, ready: bool, code: Option<i32>) {
+    fn server_ended(&mut self, link: Link, code: Option<i32>) {
         self.server = Server::Settling { link, until: Instant::now() + SETTLING_TIME };
         let is_followed = matches!(self.succession, Succession::Taking(..));
         self.advance_upgrade(succession::Event::ServerEnded);
         if is_followed {
             return;
         }
+        self.restarts.end(Instant::now(), code == Some(-(Signal::SIGKILL as i32)));
         if !self.leaving {
             let how = match code {
                 None => "no longer runs".to_owned(),
                 Some(code @ 0..) => format!("ended with status {code}"),
                 Some(signal) => format!("ended by signal {}", -signal),
             };
-            log::warn!("keeper", "the server {how}; starting it again");
+            match self.restarts.pause() {
+                Duration::ZERO => log::warn!("keeper", "the server {how}; starting it again"),
+                pause => {
+                    log::warn!("keeper", "the server {how}; starting it again in {pause:?}");
+                }
+            }
             self.held.service().status(&format!("The server {how}; starting it again"));
         }
         self.end_trial();
         self.start.last_end = code;
-        if !ready {
-            self.longer_pause();
-        }
     }
 
-    fn longer_pause(&mut self) -> Duration {
-        self.pause = (self.pause * 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        self.pause
+    /// The time until the next server is started.
+    fn pausing(&self) -> Server {
+        Server::Pausing { until: Instant::now() + self.restarts.pause() }
     }
 
     fn leave(&mut self, server: &Server) {

@@ -242,6 +242,8 @@ impl Keeper {
     /// Starts the candidate in earnest: the server that runs has parted.
     fn start_successor(&mut self, candidate: Candidate) -> Succession {
         self.start.starts += 1;
+        // The server that has parted was ready.
+        self.start.deaths = 0;
         self.start.put_back = None;
         let told = candidate
             .link
@@ -267,6 +269,7 @@ impl Keeper {
             self.retiring = child;
         }
         self.start.last_end = Some(0);
+        self.restarts.start(Instant::now());
         self.told = None;
         self.trial = program.map(|program| Trial { program, until: None });
         // It may be what has ended already.

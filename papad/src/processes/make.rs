@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError};
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
@@ -24,7 +23,7 @@ use crate::journal::Change;
 use crate::link::Held;
 use crate::ring::Ring;
 use crate::sockets::Sockets;
-use crate::sys;
+use crate::{limit, sys};
 
 impl Processes {
     /// Makes a process, or finds the one of this name if it was made of the same specification.
@@ -91,12 +90,7 @@ impl Processes {
         change: &Change,
     ) -> Result<(), Failure> {
         let cannot = |error: io::Error| {
-            let is_full = matches!(
-                error.raw_os_error().map(Errno::from_raw),
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC)
-            );
-            let code = if is_full { Code::Limit } else { Code::Internal };
-            Failure::new(code, format!("Cannot prepare the process - {error}"))
+            Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
         };
         let referred = sockets.refer(&process.name, process.spec.references())?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
@@ -121,8 +115,7 @@ impl Processes {
             identity,
             descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
         };
-        let started = program.start(&self.defaults, change, &process.pid);
-        started.map_err(|what| Failure::new(Code::Spawn, what))
+        program.start(&self.defaults, change, &process.pid)
     }
 
     /// Forgets what was prepared for a process that did not start.

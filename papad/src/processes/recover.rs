@@ -31,6 +31,15 @@ pub(crate) struct Replayed {
     last_id: u64,
 }
 
+/// Processes that are as they were, but that nothing is done for yet.
+pub(crate) struct Recovered {
+    processes: Vec<Arc<Process>>,
+    /// Off the list. Their descendants write to these pipes: without a reader that would kill
+    /// them.
+    draining: Vec<Arc<Process>>,
+    last_id: u64,
+}
+
 struct Entry {
     name: Vec<u8>,
     started: Time,
@@ -49,6 +58,7 @@ impl Replayed {
         match verb {
             b"process" => {
                 let (started, name) = (Time(fields.number()?), fields.word()?);
+                sys::kill_point_of("replay-process", &name);
                 let since_boot = fields.pair(SINCE_BOOT).and_then(|value| parse_number(&value));
                 let entry = Entry {
                     name,
@@ -93,14 +103,14 @@ impl Replayed {
 }
 
 impl Processes {
-    /// Puts everything back as it was. What belongs to processes is taken out of `held`. The keeper
-    /// is the parent of all processes if it is the first of so many `keepers`.
+    /// Makes all processes as they were. What belongs to them is taken out of `held`. Before a ring
+    /// is looked at, `may_read` is asked whether it may be, with its process's number.
     pub(crate) fn recover(
         &self,
         replayed: Replayed,
         held: &mut HashMap<Held, OwnedFd>,
-        keepers: u64,
-    ) {
+        mut may_read: impl FnMut(u64) -> bool,
+    ) -> Recovered {
         let mut processes = Vec::new();
         for (id, entry) in replayed.processes {
             let Some(pid) = entry.pid else {
@@ -115,6 +125,14 @@ impl Processes {
             if let Some(since_boot) = since_boot {
                 process.since_boot.get_or_init(|| since_boot);
             }
+            if held.contains_key(&Held::Ring(id)) {
+                if may_read(id) {
+                    sys::kill_point_of("ring", &process.name);
+                } else {
+                    held.remove(&Held::Ring(id));
+                    self.link.drop_held(vec![Held::Ring(id)]);
+                }
+            }
             let output = recover_output(id, process.spec.overflow, held);
             process.set_output(output);
             if removed {
@@ -122,17 +140,32 @@ impl Processes {
             }
             processes.push(Arc::new(process));
         }
-        // Their descendants write to these pipes: without a reader that would kill them.
+        let mut draining = Vec::new();
         for id in replayed.gone {
             let pipes = take_pipes(id, held);
             if !pipes.all_ended() {
                 let process = Process::draining(id, Output::new(pipes, None, Overflow::Drop));
-                self.lock().draining.push(id);
-                self.watch_pipes(&Arc::new(process));
+                draining.push(Arc::new(process));
             }
         }
+        Recovered { processes, draining, last_id: replayed.last_id }
+    }
+
+    /// Goes on with what was recovered. The keeper is the parent of all processes if it is the
+    /// first of so many `keepers`.
+    pub(crate) fn resume(
+        &self,
+        recovered: Recovered,
+        held: &mut HashMap<Held, OwnedFd>,
+        keepers: u64,
+    ) {
+        let Recovered { processes, draining, last_id } = recovered;
+        for process in &draining {
+            self.lock().draining.push(process.id);
+            self.watch_pipes(process);
+        }
         let mut table = self.lock();
-        table.last_id = replayed.last_id;
+        table.last_id = last_id;
         for process in &processes {
             // The pid of one that ended may be another's by now; the younger one has it.
             table.by_pid.insert(process.pid(), Arc::clone(process));
@@ -166,7 +199,7 @@ impl Processes {
                 Ok(Found::Other) => {
                     let name = shown(process);
                     log::warn!("server", "{name} ended while nobody could see how");
-                    self.ended(process, Ending::Unknown);
+                    self.see_to_end(process, Ending::Unknown);
                 }
                 Err(error) => will_not_be_seen(process, &error),
             }
@@ -241,12 +274,19 @@ mod tests {
 
     fn recovered(replayed: Replayed, keepers: u64) -> (Processes, Link) {
         let (link, server_end) = Link::pair().unwrap();
-        let journal = Arc::new(Journal::create(|_, _| Ok(())).unwrap());
-        let defaults = Defaults { descriptor_limit: (1, 1), umask: 0, ignored_signals: Vec::new() };
+        let journal = Arc::new(Journal::create().unwrap());
+        let defaults = Defaults {
+            descriptor_limit: (1, 1),
+            oom_score: None,
+            umask: 0,
+            ignored_signals: Vec::new(),
+        };
         let server_end = Arc::new(Link::new(server_end));
         let gate = Arc::new(crate::gate::Gate::new().unwrap());
         let processes = Processes::new(journal, server_end, gate, defaults).unwrap();
-        processes.recover(replayed, &mut HashMap::new(), keepers);
+        let mut held = HashMap::new();
+        let recovered = processes.recover(replayed, &mut held, |_| true);
+        processes.resume(recovered, &mut held, keepers);
         (processes, link)
     }
 

@@ -9,11 +9,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicI32;
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::identity::Identity;
 use super::spec::Spec;
 use crate::journal::{Change, Record};
+use crate::limit;
 use crate::sys::{self, ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step};
 
 /// Where programs without a slash in their name are looked for when the environment has no PATH.
@@ -24,6 +26,8 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 pub(crate) struct Defaults {
     /// Soft and hard limit on descriptors.
     pub(crate) descriptor_limit: (u64, u64),
+    /// What is added to its OOM score, if that is not papad's own.
+    pub(crate) oom_score: Option<i32>,
     pub(crate) umask: u32,
     /// Signals that papad ignores and a child is not to.
     pub(crate) ignored_signals: Vec<i32>,
@@ -58,14 +62,17 @@ impl Program<'_> {
         defaults: &Defaults,
         journal: &Change,
         pid: &AtomicI32,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         let spec = self.spec;
         let args = if spec.shell { shell_args(&self.args) } else { self.args };
         let mut env: Vec<Vec<u8>> =
             self.env.iter().map(|(key, value)| [key, &b"="[..], value].concat()).collect();
         env.extend(listen_variables(&spec.listen));
-        let has_nul = |_: NulError| "A NUL byte cannot be passed to a program".to_owned();
-        let cannot_prepare = |error: io::Error| format!("Cannot prepare the process - {error}");
+        let has_nul =
+            |_: NulError| Failure::new(Code::Spawn, "A NUL byte cannot be passed to a program");
+        let cannot_prepare = |error: io::Error| {
+            Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
+        };
 
         // No source may be another's target, and none is to be among the kept numbers, which the
         // child does not take on: those are duplicated to numbers in between.
@@ -91,6 +98,7 @@ impl Program<'_> {
             umask: spec.umask.unwrap_or(defaults.umask),
             folder: spec.working_dir.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
+            oom_score: defaults.oom_score.map(|score| score.to_string().into_bytes()),
             limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
             descriptors: passed
                 .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
@@ -103,16 +111,20 @@ impl Program<'_> {
             env: c_strings(env).map_err(has_nul)?,
             listen_pid: (!spec.listen.is_empty()).then(ListenPid::new),
         };
-        sys::start_child(&mut plan, pid).map_err(|error| describe(&error, spec))
+        sys::start_child(&mut plan, pid).map_err(|error| match error {
+            NotStarted::Clone(error) => {
+                let code = if limit::is_met(&error) { Code::Limit } else { Code::Spawn };
+                Failure::new(code, format!("Cannot make a process - {error}"))
+            }
+            NotStarted::Child(step, errno) => {
+                Failure::new(Code::Spawn, describe(step, errno.desc(), spec))
+            }
+        })
     }
 }
 
 /// One sentence for the client.
-fn describe(error: &NotStarted, spec: &Spec) -> String {
-    let (step, why) = match error {
-        NotStarted::Clone(error) => return format!("Cannot make a process - {error}"),
-        NotStarted::Child(step, errno) => (step, errno.desc()),
-    };
+fn describe(step: Step, why: &str, spec: &Spec) -> String {
     match step {
         Step::Exec => {
             let command = spec.args.first().map(|word| shown(word)).unwrap_or_default();
@@ -124,6 +136,7 @@ fn describe(error: &NotStarted, spec: &Spec) -> String {
         }
         Step::Limit(resource) => format!("Cannot set rlimit {} - {why}", resource.as_str()),
         Step::DescriptorLimit => format!("Cannot set rlimit nofile - {why}"),
+        Step::OomScore => format!("Cannot set the OOM score - {why}"),
         Step::Groups => format!("Cannot set the supplementary groups - {why}"),
         Step::Gid => format!("Cannot change to gid {} - {why}", spec.gid.unwrap_or_default()),
         Step::Uid => format!("Cannot change to uid {} - {why}", spec.uid.unwrap_or_default()),

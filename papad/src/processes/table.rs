@@ -23,7 +23,7 @@ use super::waker::Waker;
 use crate::gate::Gate;
 use crate::journal::{Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
-use crate::{log, sys};
+use crate::{limit, log, sys};
 
 /// The table, and all that moves with it.
 pub(crate) struct Processes {
@@ -133,7 +133,10 @@ impl Processes {
     }
 
     /// A child of the keeper has ended. Returns once that is recorded, if it is one of ours.
-    pub(crate) fn exited(&self, pid: Pid, code: i32) {
+    ///
+    /// # Errors
+    /// The journal takes no more. Nothing has changed, and the child waits as a zombie.
+    pub(crate) fn exited(&self, pid: Pid, code: i32) -> io::Result<()> {
         let pid = pid.as_raw();
         let process = {
             let table = self.lock();
@@ -146,25 +149,28 @@ impl Processes {
             && !matches!(process.life(), Life::Exited(_))
             && process.orphaned.get().is_none()
         {
-            self.ended(&process, Ending::of_code(code));
+            self.ended(&process, Ending::of_code(code))?;
         }
         // Fails only if the keeper is gone, which ends the server elsewhere.
         let _ = self.link.tell_keeper(&ToKeeper::Recorded(Pid::from_raw(pid)));
+        Ok(())
     }
 
-    /// A process has ended. Returns once that is recorded.
-    pub(super) fn ended(&self, process: &Arc<Process>, ending: Ending) {
+    /// A process has ended of which the keeper does not tell. Returns once that is recorded.
+    pub(super) fn see_to_end(&self, process: &Arc<Process>, ending: Ending) {
+        let what = || format!("the end of {} is not recorded yet", shown(process));
+        limit::insist(|| self.ended(process, ending), what);
+    }
+
+    fn ended(&self, process: &Arc<Process>, ending: Ending) -> io::Result<()> {
         let exit = Exit { ending, time: now() };
         let change = self.journal.change();
-        if let Err(error) = change.append(process.exited_record(exit)) {
-            // The next server is told again.
-            log::error!("server", "the end of {} is not recorded: {error}", shown(process));
-            std::process::exit(1);
-        }
+        change.append(process.exited_record(exit))?;
         sys::kill_point("exit-journaled");
         let next = process.set_exited(exit);
         drop(change);
         self.follow(process, next);
+        Ok(())
     }
 
     /// Does what has to be done after something happened to a process.
@@ -297,7 +303,7 @@ impl Processes {
 impl Events for Processes {
     fn look_at_orphans(&self) -> io::Result<()> {
         for (process, ending) in self.orphans.take_ended()? {
-            self.ended(&process, ending);
+            self.see_to_end(&process, ending);
             self.link.drop_held(vec![Held::Pidfd(process.id)]);
         }
         Ok(())

@@ -39,8 +39,13 @@ impl Listener {
         Ok(Listener::Unix(unix))
     }
 
-    /// Accepts a connection, and tells whose it is and whether that one may speak.
-    fn accept(&self, server: &Server) -> io::Result<(File, String, Result<(), Refused>)> {
+    /// Accepts a connection, and tells whose it is and whether that one may speak. To ask that
+    /// takes a descriptor, too.
+    fn accept(
+        &self,
+        server: &Server,
+        spare: &mut Spare,
+    ) -> io::Result<(File, String, Result<(), Refused>)> {
         let allowed = &server.options.allowed_uids;
         match self {
             Listener::Tcp(listener) => {
@@ -48,7 +53,12 @@ impl Listener {
                 let local: SocketAddr = connection.local_addr()?;
                 connection.set_nodelay(true)?;
                 connection.set_nonblocking(true)?;
-                let checked = peer::check_tcp(peer, local, allowed);
+                let mut checked = peer::check_tcp(peer, local, allowed);
+                if matches!(&checked, Err(Refused::Unknown(error)) if is_out_of_descriptors(error))
+                {
+                    spare.give_up();
+                    checked = peer::check_tcp(peer, local, allowed);
+                }
                 Ok((stream(connection), peer.to_string(), checked))
             }
             Listener::Unix(listener) => {
@@ -81,7 +91,8 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         log::debug!("server", "accepting on {}", listen::name(socket));
     }
     let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
-    let mut spare = Spare::new();
+    let mut spare = Spare::default();
+    spare.refill();
     loop {
         server.gate.stop(Parcel::default);
         let gate = [server.gate.as_fd()];
@@ -94,40 +105,59 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         };
         let is_ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         for (listener, _) in listeners.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready) {
-            match listener.accept(server) {
-                Ok((connection, peer, Ok(()))) => begin(server, connection, peer),
+            let mut accepted = listener.accept(server, &mut spare);
+            if matches!(&accepted, Err(error) if is_out_of_descriptors(error)) {
+                spare.give_up();
+                accepted = listener.accept(server, &mut spare);
+            }
+            let is_room = spare.refill();
+            match accepted {
+                Ok((connection, peer, Ok(()))) if is_room => begin(server, connection, peer),
+                Ok((connection, peer, Ok(()))) => {
+                    log::warn!("server", "turned {peer} away: papad has no descriptor left");
+                    refuse(&connection, "papad has no descriptor left");
+                    drop(connection);
+                    spare.refill();
+                }
                 Ok((_, peer, Err(refused))) => {
                     log::warn!("server", "refused {peer}: {refused}");
                 }
-                Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                    Some(Errno::EMFILE | Errno::ENFILE) => spare.turn_away(listener, server),
-                    // The client was quicker to leave.
-                    _ => log::debug!("server", "a connection was not accepted: {error}"),
-                },
+                // The client was quicker to leave.
+                Err(error) => log::debug!("server", "a connection was not accepted: {error}"),
             }
         }
     }
 }
 
-/// A descriptor kept for the time when there are no others: without one, a connection could be
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
+}
+
+/// Descriptors kept for the time when there are no others: without them, a connection could be
 /// neither accepted nor turned away.
-struct Spare(Option<File>);
+#[derive(Default)]
+struct Spare(Vec<File>);
 
 impl Spare {
-    fn new() -> Spare {
-        Spare(File::open("/dev/null").ok())
-    }
+    /// One for the connection, and one to ask whose it is.
+    const WANTED: usize = 2;
 
-    fn turn_away(&mut self, listener: &Listener, server: &Server) {
-        if self.0.take().is_none() {
-            // Another thread has taken it: until there is one again, connections have to wait.
+    /// Lets go of all of them, to be used at once.
+    fn give_up(&mut self) {
+        if self.0.is_empty() {
+            // Other threads have taken them: until there are some again, connections have to wait.
             thread::sleep(WAIT_FOR_DESCRIPTOR);
         }
-        if let Ok((connection, peer, Ok(()))) = listener.accept(server) {
-            log::warn!("server", "turned {peer} away: papad has no descriptor left");
-            refuse(&connection, "papad has no descriptor left");
+        self.0.clear();
+    }
+
+    /// Takes as many as are missing; false if there are not so many.
+    fn refill(&mut self) -> bool {
+        while self.0.len() < Self::WANTED {
+            let Ok(file) = File::open("/dev/null") else { return false };
+            self.0.push(file);
         }
-        *self = Spare::new();
+        true
     }
 }
 
@@ -143,5 +173,7 @@ fn begin(server: &Arc<Server>, connection: File, peer: String) {
         return refuse(&connection, &format!("papad serves at most {most} sessions"));
     };
     log::debug!("server", "session from {peer}");
-    Session::new(admission, connection, peer).start();
+    if let Err(session) = Session::new(admission, connection, peer).start() {
+        refuse(session.client.lines.connection(), "papad can make no more threads");
+    }
 }

@@ -12,6 +12,7 @@ use papa_protocol::text::shown;
 use super::upgrade::Awaited;
 use super::watch::Watch;
 use super::{Admission, Server};
+use crate::limit;
 use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::Condition;
 
@@ -75,8 +76,8 @@ fn not_found(name: &[u8]) -> Failure {
     Failure::new(Code::NotFound, format!("{} not found", shown(name)))
 }
 
-fn internal(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Code::Internal, format!("{what} - {error}"))
+fn failed(what: &str, error: &io::Error) -> Failure {
+    Failure::new(limit::code_of(error), format!("{what} - {error}"))
 }
 
 fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
@@ -113,12 +114,12 @@ fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {
         return Ok(Reply::Text(line));
     }
     let watch = Watch::new(Arc::clone(server), [process])
-        .map_err(|error| internal("Cannot watch", &error))?;
+        .map_err(|error| failed("Cannot watch", &error))?;
     Ok(Reply::Watch([&line[..], b"\n"].concat(), watch))
 }
 
 fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
-    let cannot = |error| internal("Cannot remove", &error);
+    let cannot = |error| failed("Cannot remove", &error);
     let all_found = |missing: Option<Vec<u8>>| match missing {
         Some(name) => Err(not_found(&name)),
         None => Ok(()),
@@ -161,7 +162,7 @@ fn watch(server: &Arc<Server>, names: &Patterns) -> Outcome<Reply> {
     }
     let count = processes.len();
     let watch = Watch::new(Arc::clone(server), processes)
-        .map_err(|error| internal("Cannot watch", &error))?;
+        .map_err(|error| failed("Cannot watch", &error))?;
     Ok(Reply::Watch(format!("Watching {count}\n").into_bytes(), watch))
 }
 
@@ -171,6 +172,6 @@ fn set(server: &Server, name: Vec<u8>, value: Option<Vec<u8>>) -> Outcome<Vec<u8
         None => server.values.unset(&name, &Condition::Any),
     };
     // To clear what is not there is no failure.
-    let _ = done.map_err(|error| internal("The value cannot be kept", &error))?;
+    let _ = done.map_err(|error| failed("The value cannot be kept", &error))?;
     Ok(Vec::new())
 }

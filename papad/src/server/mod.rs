@@ -9,9 +9,11 @@ mod guard;
 mod handover;
 mod lifeline;
 mod lines;
+mod mark;
 mod papa;
 mod peer;
 mod rehearsal;
+mod replay;
 mod revival;
 mod session;
 mod sessions;
@@ -28,22 +30,24 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Pid;
 
 use lifeline::Lifeline;
+use mark::{Mark, Place};
 use papa_protocol::frame::Time;
-
+use replay::Replayed;
 use session::Session;
 use sessions::Sessions;
 use upgrade::Upgrades;
 
 use crate::cli::Options;
 use crate::gate::Gate;
-use crate::journal::{self, Fields, Journal, Record};
+use crate::journal::{Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
-use crate::processes::{self, Defaults, Processes, now};
-use crate::sockets::{self, Sockets};
-use crate::values::{self, SessionId, Values};
-use crate::{keeper, launch, log, sys};
+use crate::processes::{Defaults, Processes, now};
+use crate::sockets::Sockets;
+use crate::values::{Disk, SessionId, Values};
+use crate::{keeper, launch, limit, log, sys};
 
 /// What all sessions share.
 struct Server {
@@ -69,6 +73,8 @@ struct Server {
 struct PapadsLife {
     born: Birth,
     start: Start,
+    /// What is left out, since servers died of it.
+    aside: Vec<Vec<u8>>,
     /// Records of the journal that could not be read.
     skipped: u64,
 }
@@ -173,30 +179,15 @@ impl Server {
     ) -> io::Result<(Server, Vec<(Held, OwnedFd)>)> {
         let link = Arc::new(link);
         let gate = Arc::new(Gate::new()?);
-        let mut values = values::Replayed::default();
-        let mut sockets = sockets::Replayed::default();
-        let mut processes = processes::Replayed::default();
-        let mut born = None;
-        let (journal, skipped) = match take_journal(&mut held) {
-            Some((number, file)) => {
-                let skipped = journal::replay(&file, |verb, fields| match verb {
-                    b"born" => {
-                        born = Some(Birth::read(fields)?);
-                        Some(())
-                    }
-                    b"set" | b"unset" => values.apply(verb, fields),
-                    b"socket" | b"unsocket" => sockets.apply(verb, fields),
-                    _ => processes.apply(verb, fields),
-                })?;
-                if skipped > 0 {
-                    log::warn!("server", "{skipped} records of the journal cannot be read");
-                }
-                (Journal::recover(number, file)?, skipped)
-            }
-            None => {
-                (Journal::create(|number, file| link.hold(&[(Held::Journal(number), file)]))?, 0)
-            }
+        let mark = Mark::begin(&start, &mut held, &link);
+        let mut disk = open_disk(options, &mut held)?;
+        let left = take_journal(&mut held);
+        let is_new = left.is_none();
+        let (journal, replayed) = match left {
+            Some(left) => replay::go_on(left, disk.as_mut(), &mark, &link)?,
+            None => replay::begin(disk.as_mut(), &mark)?,
         };
+        let Replayed { born, values, sockets, processes, aside, skipped } = replayed;
         let born = if let Some(born) = born {
             born
         } else {
@@ -204,12 +195,16 @@ impl Server {
             journal.change().append(born.record())?;
             born
         };
+        if is_new {
+            journal.hold(|number, file| link.hold(&[(Held::Journal(number), file)]))?;
+        }
         let journal = Arc::new(journal);
 
         let before = umask(Mode::empty());
         umask(before);
         let defaults = Defaults {
             descriptor_limit: start.descriptor_limit,
+            oom_score: start.oom_score,
             umask: before.bits(),
             ignored_signals: sys::ignored_signals(),
         };
@@ -224,18 +219,24 @@ impl Server {
                 Arc::clone(&gate),
                 defaults,
             )?,
-            values: Values::new(Arc::clone(&journal), values),
+            values: Values::new(Arc::clone(&journal), values, disk),
             sessions: Sessions::new(options.max_sessions),
             upgrades: Upgrades::default(),
             gate,
-            life: PapadsLife { born, start, skipped },
+            life: PapadsLife { born, start, aside, skipped },
             exit_if_idle: AtomicBool::new(false),
             compacting: Mutex::new(()),
             journal,
             link,
         };
         server.sockets.recover(sockets, &mut held);
-        server.processes.recover(processes, &mut held, server.life.start.keepers);
+        let processes = server.processes.recover(processes, &mut held, |process| {
+            let ring = Some(Place::Ring(process));
+            mark.at(ring);
+            mark.deadly != ring
+        });
+        mark.end(&server.link);
+        server.processes.resume(processes, &mut held, server.life.start.keepers);
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             // What they were bound to is to be free when the first session asks for it.
@@ -287,11 +288,15 @@ impl Server {
             }
         })?;
         self.link.tell_keeper(&ToKeeper::Ready { skipped: self.life.skipped })?;
-        sessions.into_iter().for_each(Session::start);
+        sys::kill_point("ready");
+        for session in sessions {
+            // One for which there is no thread is over. Its client may come back.
+            let _ = session.start();
+        }
         loop {
             match self.link.hear_keeper()? {
                 Some(ToServer::Exited(pid, code)) => {
-                    self.processes.exited(pid, code);
+                    self.record_exit(pid, code);
                     self.compact();
                 }
                 Some(ToServer::Leave) => {
@@ -313,6 +318,13 @@ impl Server {
         }
     }
 
+    /// Records the end of a child.
+    fn record_exit(&self, pid: Pid, code: i32) {
+        let what = || format!("the end of process {pid} is not recorded yet");
+        // What is torn takes room.
+        limit::insist(|| self.processes.exited(pid, code).inspect_err(|_| self.compact()), what);
+    }
+
     /// Shortens the journal if it has grown long.
     fn compact(&self) {
         let Ok(_alone) = self.compacting.try_lock() else {
@@ -321,6 +333,7 @@ impl Server {
         let compacted = self.journal.compact_if_long(
             |write| {
                 write(self.life.born.record())?;
+                self.life.aside.iter().try_for_each(|what| write(replay::aside_record(what)))?;
                 self.values.write_records(write)?;
                 self.sockets.write_records(write)?;
                 self.processes.write_records(write)
@@ -388,6 +401,14 @@ impl Passed {
         let held = held.extract_if(|name, _| matches!(name, Held::Passed(_))).collect();
         Passed { file, held }
     }
+}
+
+/// Where values are on disk, if they are to be.
+fn open_disk(options: &Options, held: &mut HashMap<Held, OwnedFd>) -> io::Result<Option<Disk>> {
+    let Some(folder) = &options.state_dir else { return Ok(None) };
+    let lock = held.remove(&Held::StateLock);
+    let lock = lock.ok_or_else(|| io::Error::other("the lock of the state directory is lost"))?;
+    Ok(Some(Disk::new(folder, lock)))
 }
 
 fn take_control(held: &mut HashMap<Held, OwnedFd>) -> Vec<(Held, OwnedFd)> {

@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 
+use super::replay::Replayed;
 use crate::journal;
 use crate::link::Held;
-use crate::processes;
 use crate::ring::Ring;
-use crate::sockets;
-use crate::values;
 
 /// Reads all that is held as a recovery would; says what keeps this version from taking over.
 ///
@@ -17,16 +15,9 @@ use crate::values;
 pub(super) fn rehearse(mut held: HashMap<Held, OwnedFd>, skipped: u64) -> Result<(), String> {
     // The file's offset is shared with the server that runs, which only appends.
     let (_, journal) = super::take_journal(&mut held).ok_or("there is no journal")?;
-    let mut values = values::Replayed::default();
-    let mut sockets = sockets::Replayed::default();
-    let mut processes = processes::Replayed::default();
-    let replayed = journal::replay(&journal, |verb, fields| match verb {
-        b"born" => super::Birth::read(fields).map(drop),
-        b"set" | b"unset" => values.apply(verb, fields),
-        b"socket" | b"unsocket" => sockets.apply(verb, fields),
-        _ => processes.apply(verb, fields),
-    });
-    let unread = replayed.map_err(|error| format!("the journal cannot be read: {error}"))?;
+    let mut replayed = Replayed::default();
+    let unread = journal::replay(&journal, |verb, fields| replayed.apply(verb, fields));
+    let unread = unread.map_err(|error| format!("the journal cannot be read: {error}"))?;
     if unread > skipped + 1 {
         return Err(format!("{unread} records of the journal cannot be read by this version"));
     }

@@ -55,6 +55,7 @@ impl Server {
             self.control.iter().map(|(name, fd)| (*name, fd.as_fd())).collect();
         self.link.hold(&control)?;
         self.journal.hold(|number, file| self.link.hold(&[(Held::Journal(number), file)]))?;
+        self.values.hold_lock(|lock| self.link.hold(&[(Held::StateLock, lock)]))?;
         self.sockets.hold_all()?;
         self.processes.hold_all()
     }

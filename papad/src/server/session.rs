@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use papa_protocol::exact::Code;
 use papa_protocol::frame::BANNER;
@@ -82,15 +82,20 @@ impl Session {
         Session { admission, peer, client, activity: Activity::Commanding { is_first: true } }
     }
 
-    /// Has a thread of its own go on with it.
-    pub(super) fn start(mut self) {
+    /// Has a thread of its own go on with it; returns it if there can be none.
+    pub(super) fn start(self) -> Result<(), Box<Session>> {
+        // A thread that cannot be made gives back nothing of what it was to have.
+        let session = Arc::new(Mutex::new(Some(Box::new(self))));
+        let taken = Arc::clone(&session);
+        let take = |from: &Mutex<Option<_>>| from.lock().ok()?.take();
         let started = named("session").stack_size(SESSION_STACK).spawn(move || {
-            let ended = self.run();
-            log::debug!("server", "session from {} ended: {ended:?}", self.peer);
+            let Some(mut session): Option<Box<Session>> = take(&taken) else { return };
+            let ended = session.run();
+            log::debug!("server", "session from {} ended: {ended:?}", session.peer);
         });
-        if let Err(error) = started {
-            log::error!("server", "a session cannot be started: {error}");
-        }
+        let Err(error) = started else { return Ok(()) };
+        log::error!("server", "a session cannot be started: {error}");
+        take(&session).map_or(Ok(()), Err)
     }
 
     /// Goes on until the client leaves; returns why it is over.

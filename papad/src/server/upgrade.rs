@@ -21,7 +21,7 @@ use super::session::{Activity, Dialect, Ended};
 use super::{Server, handover, papa};
 use crate::link::{Held, ToKeeper};
 use crate::processes::Waker;
-use crate::{log, sys};
+use crate::{limit, log, sys};
 
 /// How long sessions may take to come to an end of what they are doing.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(5);
@@ -102,12 +102,12 @@ impl Server {
     /// Asks the keeper for an upgrade to this program, or else to what is at the path that papad
     /// was started from.
     pub(super) fn ask_for_upgrade(&self, path: Option<&[u8]>) -> Result<Arc<Awaited>, Failure> {
-        let internal = |error: io::Error| Failure::new(Code::Internal, error.to_string());
+        let failed = |error: io::Error| Failure::new(limit::code_of(&error), error.to_string());
         let program = path.map(open_program).transpose()?;
-        let awaited = Awaited::new().map_err(internal)?;
+        let awaited = Awaited::new().map_err(failed)?;
         let mut upgrades = self.upgrades.lock();
         let number = upgrades.last_key_value().map_or(1, |(last, _)| last + 1);
-        self.link.tell_keeper(&ToKeeper::Upgrade(number, program)).map_err(internal)?;
+        self.link.tell_keeper(&ToKeeper::Upgrade(number, program)).map_err(failed)?;
         upgrades.insert(number, Arc::clone(&awaited));
         Ok(awaited)
     }
@@ -210,7 +210,7 @@ fn open_program(path: &[u8]) -> Result<OwnedFd, Failure> {
         let code = match error.kind() {
             io::ErrorKind::NotFound => Code::NotFound,
             io::ErrorKind::PermissionDenied => Code::Denied,
-            _ => Code::Internal,
+            _ => limit::code_of(&error),
         };
         Failure::new(code, format!("{path_as_told} cannot be run - {error}"))
     };

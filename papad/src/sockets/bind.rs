@@ -22,7 +22,7 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::options::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
 
 use crate::listen::unlink_stale;
-use crate::sys;
+use crate::{limit, sys};
 
 /// The host a socket is bound to when none is named: the loopback address, or with an interface
 /// every address.
@@ -91,6 +91,7 @@ fn refused(what: &str, error: &io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists => Code::Conflict,
         io::ErrorKind::PermissionDenied => Code::Denied,
+        _ if limit::is_met(error) => Code::Limit,
         _ => Code::Usage,
     };
     Failure::new(code, format!("{what}: {error}"))
@@ -205,12 +206,12 @@ fn bind_unix(options: &SocketOptions, path: &Path, mask: Option<u32>) -> io::Res
         None => bind()?,
         // A umask is the whole process's. A thread of its own can have its own.
         Some(mask) => thread::scope(|scope| {
-            let bound = scope.spawn(|| {
+            let bound = thread::Builder::new().spawn_scoped(scope, || {
                 unshare(CloneFlags::CLONE_FS)?;
                 umask(Mode::from_bits_truncate(mask));
-                bind()
-            });
-            bound.join().unwrap_or(Err(Errno::EIO))
+                Ok::<_, io::Error>(bind()?)
+            })?;
+            bound.join().unwrap_or_else(|_| Err(Errno::EIO.into()))
         })?,
     }
     Ok(socket)

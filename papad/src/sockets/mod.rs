@@ -15,7 +15,7 @@ use papa_protocol::text::shown;
 
 use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
-use crate::{log, sys};
+use crate::{limit, log, sys};
 
 pub(crate) use reference::References;
 
@@ -396,7 +396,7 @@ impl Socket {
 }
 
 fn cannot_keep(error: &io::Error) -> Failure {
-    Failure::new(Code::Internal, format!("The socket cannot be kept - {error}"))
+    Failure::new(limit::code_of(error), format!("The socket cannot be kept - {error}"))
 }
 
 fn path_of(options: &SocketOptions) -> Option<&[u8]> {

@@ -11,6 +11,7 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::{FIRST_NUMBER, Socket, Sockets, bind};
+use crate::limit;
 
 const BEGIN: &[u8] = b"$(socket.";
 
@@ -145,7 +146,7 @@ impl Gathered {
         let given = if socket.is_shared_port() {
             let own = bind::bind_clone(&socket.options, &socket.fd).map_err(|error| {
                 let what = format!("Socket {}: {error}", shown(&socket.name));
-                Failure::new(Code::Internal, what)
+                Failure::new(limit::code_of(&error), what)
             })?;
             Given::Own(own)
         } else {

@@ -27,6 +27,7 @@ pub(crate) enum Step {
     Limit(Resource),
     DescriptorLimit,
     Descriptors,
+    OomScore,
     Groups,
     Gid,
     Uid,
@@ -58,6 +59,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) descriptors: Vec<(BorrowedFd<'a>, RawFd)>,
     /// Soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
+    /// What is written to `/proc/self/oom_score_adj`.
+    pub(crate) oom_score: Option<Vec<u8>>,
     pub(crate) limits: Vec<(Resource, Limit)>,
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) gid: Option<libc::gid_t>,
@@ -206,6 +209,10 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
         // A source is never its own target, so close-on-exec is always off afterwards.
         call(libc::SYS_dup3, args).map_err(at(Step::Descriptors))?;
     }
+    if let Some(score) = &plan.oom_score {
+        // Before the user changes, who may not write there any more.
+        set_oom_score(score).map_err(at(Step::OomScore))?;
+    }
     set_limit(libc::RLIMIT_NOFILE, plan.descriptor_limit).map_err(at(Step::DescriptorLimit))?;
     for &(resource, limit) in &plan.limits {
         set_limit(raw_resource(resource), (limit.soft, limit.hard))
@@ -268,6 +275,16 @@ fn default_disposition(signal: i32) -> Result<(), Errno> {
     let default = [0_u64; 4];
     let args = [signal as usize, ptr::from_ref(&default) as usize, 0, size_of::<u64>()];
     call(libc::SYS_rt_sigaction, args).map(drop)
+}
+
+/// Sets the child's own score: with `CLONE_VFORK` it is not that of all who share the memory.
+fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
+    let path = c"/proc/self/oom_score_adj".as_ptr() as usize;
+    let flags = (libc::O_WRONLY | libc::O_CLOEXEC) as usize;
+    let file = call(libc::SYS_openat, [libc::AT_FDCWD as usize, path, flags, 0])?;
+    let written = call(libc::SYS_write, [file, score.as_ptr() as usize, score.len(), 0]);
+    call(libc::SYS_close, [file, 0, 0, 0])?;
+    written.map(drop)
 }
 
 fn set_limit(resource: libc::__rlimit_resource_t, (soft, hard): (u64, u64)) -> Result<(), Errno> {

@@ -1,11 +1,16 @@
 //! Places where a test may have the server killed, to show that what follows is recovered.
 //!
 //! A test build ends the server by SIGKILL at the point NAME when the file `$PAPAD_KILL_POINTS/NAME`
-//! exists, and removes that file first, so that each arming kills once. A release has no such code.
+//! exists, and removes that file first, so that each arming kills once; a file that says `always` is
+//! left there, and so is one that says `crash`, by which the server ends by SIGABRT instead. A
+//! release has no such code.
 
 /// Ends the server here if a test has armed this point.
 #[cfg(feature = "kill-points")]
 pub(crate) fn kill_point(name: &str) {
+    if says(name).is_some_and(|text| text == b"crash") {
+        std::process::abort();
+    }
     if is_armed(name) {
         // SIGKILL to oneself: the return value cannot be seen.
         let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
@@ -16,12 +21,34 @@ pub(crate) fn kill_point(name: &str) {
 #[cfg(not(feature = "kill-points"))]
 pub(crate) fn kill_point(_name: &str) {}
 
+/// Ends the server here if a test has armed this point for what this concerns: `NAME-WHAT`.
+#[cfg(feature = "kill-points")]
+pub(crate) fn kill_point_of(name: &str, what: &[u8]) {
+    kill_point(&format!("{name}-{}", what.escape_ascii()));
+}
+
+/// Ends the server here if a test has armed this point for what this concerns.
+#[cfg(not(feature = "kill-points"))]
+pub(crate) fn kill_point_of(_name: &str, _what: &[u8]) {}
+
 /// Takes the arming of a point, if there is one.
 #[cfg(feature = "kill-points")]
 fn is_armed(name: &str) -> bool {
-    std::env::var_os("PAPAD_KILL_POINTS").is_some_and(|folder| {
-        std::fs::remove_file(std::path::Path::new(&folder).join(name)).is_ok()
-    })
+    says(name).is_some_and(|text| text == b"always")
+        || path(name).is_some_and(|path| std::fs::remove_file(path).is_ok())
+}
+
+/// Where the arming of a point would be.
+#[cfg(feature = "kill-points")]
+fn path(name: &str) -> Option<std::path::PathBuf> {
+    let folder = std::env::var_os("PAPAD_KILL_POINTS")?;
+    Some(std::path::Path::new(&folder).join(name))
+}
+
+/// What the arming of a point says, if there is one.
+#[cfg(feature = "kill-points")]
+fn says(name: &str) -> Option<Vec<u8>> {
+    std::fs::read(path(name)?).ok()
 }
 
 /// Whether the server is to be killed while a child that it makes is between clone and its record,

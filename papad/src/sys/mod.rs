@@ -16,7 +16,7 @@ pub(crate) use file::{
     KEPT, close_inherited_on_exec, duplicate_above, give_back_pages, inherit, keep, let_inherit,
     memfd, readable_bytes, replace, set_offset, take_inherited,
 };
-pub(crate) use kill_point::kill_point;
+pub(crate) use kill_point::{kill_point, kill_point_of};
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
 pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{

@@ -295,7 +295,12 @@ impl Service {
 
     fn has_room(&self, name: Held) -> bool {
         let (bytes, descriptors) = match name {
-            Held::Journal(_) | Held::Handover | Held::Passed(_) | Held::Baton => (0, 0),
+            Held::Journal(_)
+            | Held::StateLock
+            | Held::Mark
+            | Held::Handover
+            | Held::Passed(_)
+            | Held::Baton => (0, 0),
             Held::Control(_) | Held::Server(_) | Held::Socket(_) => (0, 1),
             Held::Ring(_) | Held::Out(_) | Held::Err(_) | Held::Pidfd(_) => {
                 (RESERVED_NAME_BYTES, RESERVED_DESCRIPTORS)

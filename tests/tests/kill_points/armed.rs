@@ -16,13 +16,25 @@ type Files = [Vec<String>; 2];
 
 impl Armed {
     pub(crate) fn start() -> Self {
-        let scratch = ScratchDir::new();
+        Self::start_with(ScratchDir::new(), &[])
+    }
+
+    /// One whose servers die at `point` from the first on, until one does not get there.
+    pub(crate) fn start_armed(scratch: ScratchDir, args: &[&str], point: &str) -> Self {
         let folder = scratch.join("points");
-        fs::create_dir(&folder).unwrap();
-        let papad = Papad::builder()
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(format!("{folder}/{point}"), "always").unwrap();
+        Self::start_with(scratch, args)
+    }
+
+    /// One with arguments, and a directory that may be older than it.
+    pub(crate) fn start_with(scratch: ScratchDir, args: &[&str]) -> Self {
+        let folder = scratch.join("points");
+        fs::create_dir_all(&folder).unwrap();
+        let builder = Papad::builder()
             .with_kill_points()
-            .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"))
-            .start();
+            .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"));
+        let papad = args.iter().fold(builder, |builder, arg| builder.arg(*arg)).start();
         // When it has answered, keeper and server have all that they begin with.
         Client::connect(&papad).unwrap().leave();
         Self { papad, scratch, folder }
@@ -31,6 +43,28 @@ impl Armed {
     /// Has the server killed when it gets to `point` for the next time.
     pub(crate) fn arm(&self, point: &str) {
         fs::write(format!("{}/{point}", self.folder), "").unwrap();
+    }
+
+    /// Has every server killed that gets to `point`, until it is disarmed.
+    pub(crate) fn arm_for_good(&self, point: &str) {
+        self.arm_to(point, "always");
+    }
+
+    /// Has every server end by SIGABRT that gets to `point`, until it is disarmed.
+    pub(crate) fn arm_to_crash(&self, point: &str) {
+        self.arm_to(point, "crash");
+    }
+
+    fn arm_to(&self, point: &str, text: &str) {
+        let path = format!("{}/{point}", self.folder);
+        // Not to be seen while it is empty, which would be an arming for once.
+        fs::write(format!("{path}.new"), text).unwrap();
+        fs::rename(format!("{path}.new"), path).unwrap();
+    }
+
+    /// Takes back an arming for good.
+    pub(crate) fn disarm(&self, point: &str) {
+        fs::remove_file(format!("{}/{point}", self.folder)).unwrap();
     }
 
     /// Whether the server has still to be killed at `point`.
@@ -59,6 +93,13 @@ impl Armed {
             let mut client = Client::connect(&self.papad).unwrap();
             assert_eq!(client.ask(line), Err(Gone), "{line}");
         })
+    }
+
+    /// Kills all of papad and starts another.
+    pub(crate) fn start_again(self, args: &[&str]) -> Self {
+        let Self { papad, scratch, .. } = self;
+        drop(papad);
+        Self::start_with(scratch, args)
     }
 
     /// What keeper and server have open while there is no session.

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod armed;
+mod bad_day;
 mod compaction;
+mod disk;
 mod ending;
 mod load;
 mod making;

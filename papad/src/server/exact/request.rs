@@ -13,6 +13,7 @@ use papa_protocol::text::shown;
 use super::super::lines::Lines;
 use super::super::{Admission, Server};
 use super::{Answer, Outcome, show, status};
+use crate::limit;
 use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::{Condition, Unchanged};
 
@@ -43,7 +44,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
             };
             let session = set.for_session.then_some(admission.id);
             let done = server.values.set(set.name, set.value, &condition, session);
-            done.map_err(|error| internal(&error))?.map_err(|unchanged| match unchanged {
+            done.map_err(|error| failed(&error))?.map_err(|unchanged| match unchanged {
                 Unchanged::Absent => Failure::new(Code::Conflict, "there is no such value"),
                 Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
             })?;
@@ -52,7 +53,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
         Request::Unset { name, condition } => {
             let condition = condition.map_or(Condition::Any, Condition::Is);
             let done = server.values.unset(&name, &condition);
-            done.map_err(|error| internal(&error))?.map_err(|unchanged| match unchanged {
+            done.map_err(|error| failed(&error))?.map_err(|unchanged| match unchanged {
                 Unchanged::Absent => no(Noun::Value, &name),
                 Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
             })?;
@@ -110,8 +111,8 @@ fn no(noun: Noun, name: &[u8]) -> Failure {
     Failure::new(Code::NotFound, what)
 }
 
-fn internal(error: &io::Error) -> Failure {
-    Failure::new(Code::Internal, error.to_string())
+fn failed(error: &io::Error) -> Failure {
+    Failure::new(limit::code_of(error), error.to_string())
 }
 
 fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<Vec<u8>> {
@@ -164,7 +165,7 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
             }))?;
             for (name, ..) in found {
                 let done = server.values.unset(&name, &Condition::Any);
-                if done.map_err(|error| internal(&error))?.is_ok() {
+                if done.map_err(|error| failed(&error))?.is_ok() {
                     removed.push(name);
                 }
             }
@@ -174,14 +175,14 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
             missing(absent)?;
             for socket in sockets {
                 removed.push(socket.name.clone());
-                server.sockets.remove(socket).map_err(|error| internal(&error))?;
+                server.sockets.remove(socket).map_err(|error| failed(&error))?;
             }
         }
         Noun::Process => {
             let found = server.processes.find(names, Numbers::AreNames);
             missing(found.missing.clone())?;
             for process in found.into_processes() {
-                server.processes.remove(&process).map_err(|error| internal(&error))?;
+                server.processes.remove(&process).map_err(|error| failed(&error))?;
                 removed.push(process.name.clone());
             }
         }
@@ -197,7 +198,7 @@ fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome 
     }
     let fd = match what {
         Fetched::Socket => match server.sockets.fetch(name) {
-            Some(fd) => fd.map_err(|error| internal(&error))?,
+            Some(fd) => fd.map_err(|error| failed(&error))?,
             None => return Err(no(Noun::Socket, name)),
         },
         Fetched::Pidfd => pidfd(server, &*find_process(server, name)?)?,
@@ -206,6 +207,6 @@ fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome 
 }
 
 fn pidfd(server: &Server, process: &Process) -> Result<OwnedFd, Failure> {
-    let fd = server.processes.pidfd(process).map_err(|error| internal(&error))?;
+    let fd = server.processes.pidfd(process).map_err(|error| failed(&error))?;
     fd.ok_or_else(|| Failure::new(Code::Gone, "the process has ended"))
 }

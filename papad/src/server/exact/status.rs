@@ -36,6 +36,7 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
         .pair("descriptors", descriptors())
         .number("journal", server.journal.size())
         .number("skipped", life.skipped)
+        .number("aside", life.aside.len())
         .number("sessions", sessions.len());
     let sessions = sessions.into_iter().map(|(id, info)| {
         Line::new()

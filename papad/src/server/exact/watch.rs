@@ -17,6 +17,7 @@ use super::super::client::Client;
 use super::super::handover::ById;
 use super::super::session::Ended;
 use super::super::watch::detach;
+use crate::limit;
 use crate::processes::{
     Exit, Frames, Next, NoReader, Numbers, Piece, Place, Process, ReaderId, Sent, Start, Waker,
     Wants,
@@ -67,7 +68,7 @@ impl Watching {
         request: &Watch,
     ) -> Result<(Watching, Vec<Vec<u8>>), Failure> {
         let empty = Watching::empty(server, request.window);
-        let mut watching = empty.map_err(|error| internal(&error))?;
+        let mut watching = empty.map_err(|error| failed(&error))?;
         let opening = watching.add(request)?;
         Ok((watching, opening))
     }
@@ -121,7 +122,7 @@ impl Watching {
                     self.watched.drain(before..).for_each(|watched| self.server.let_go(&watched));
                     let what = "the process has not written as much as that";
                     return Err(match why {
-                        NoReader::Failed(error) => internal(&error),
+                        NoReader::Failed(error) => failed(&error),
                         NoReader::Removed | NoReader::BeyondEnd => {
                             Failure::new(Code::Conflict, what)
                         }
@@ -453,6 +454,6 @@ impl Frames for Streamed<'_> {
     }
 }
 
-fn internal(error: &io::Error) -> Failure {
-    Failure::new(Code::Internal, error.to_string())
+fn failed(error: &io::Error) -> Failure {
+    Failure::new(limit::code_of(error), error.to_string())
 }

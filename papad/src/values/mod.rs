@@ -1,13 +1,19 @@
 //! The key/value store: an ordered table, so that names with a prefix are found by range.
 
+mod disk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Bound;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use papa_protocol::name::{Pattern, Patterns};
 
+pub(crate) use disk::{Disk, is_lock_of, lock};
+
 use crate::journal::{Fields, Journal, Record};
+use crate::sys;
 
 type Table = BTreeMap<Vec<u8>, Value>;
 
@@ -40,10 +46,13 @@ pub(crate) enum Unchanged {
 /// All values.
 pub(crate) struct Values {
     journal: Arc<Journal>,
+    /// Taken for a whole change, so that what a condition wanted is still so when it is made, and
+    /// before anything else is: only those who change values wait for the disk.
+    disk: Mutex<Option<Disk>>,
     table: Mutex<Table>,
 }
 
-/// What the journal says of values.
+/// What the journal, or the disk, says of values.
 #[derive(Default)]
 pub(crate) struct Replayed(Table);
 
@@ -51,6 +60,7 @@ impl Replayed {
     /// Takes one record; `None` if it is none of these or cannot be read.
     pub(crate) fn apply(&mut self, verb: &[u8], mut fields: Fields) -> Option<()> {
         let name = fields.word()?;
+        sys::kill_point_of("replay", &name);
         match verb {
             b"set" => {
                 let text = fields.word()?;
@@ -63,11 +73,30 @@ impl Replayed {
         }
         Some(())
     }
+
+    /// The records that say the same.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        records(&self.0)
+    }
+
+    /// Names and texts of those that are on the disk, too.
+    fn kept(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        kept(&self.0)
+    }
+
+    fn to_file(&self) -> Vec<u8> {
+        file_of(&self.0)
+    }
 }
 
 impl Values {
-    pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed) -> Values {
-        Values { journal, table: Mutex::new(replayed.0) }
+    pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed, disk: Option<Disk>) -> Values {
+        Values { journal, disk: Mutex::new(disk), table: Mutex::new(replayed.0) }
+    }
+
+    fn lock_disk(&self) -> MutexGuard<'_, Option<Disk>> {
+        // As for the table.
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -83,14 +112,21 @@ impl Values {
         condition: &Condition,
         session: Option<SessionId>,
     ) -> io::Result<Result<(), Unchanged>> {
+        let mut disk = self.lock_disk();
+        let had = match self.check(&name, condition) {
+            Ok(had) => had,
+            Err(unchanged) => return Ok(Err(unchanged)),
+        };
         let record = set_record(&name, &text, session);
-        let change = self.journal.change();
-        let mut table = self.lock();
-        if let Err(unchanged) = condition.check(table.get(&name)) {
-            return Ok(Err(unchanged));
-        }
-        change.append(record)?;
-        table.insert(name, Value { text, session });
+        let on_disk = if session.is_none() {
+            disk.is_some().then(|| record.clone())
+        } else {
+            // On the disk there is no value of this name, then.
+            (had == Some(Had::Kept)).then(|| unset_record(&name))
+        };
+        self.commit(&mut disk, on_disk, record, |table| {
+            table.insert(name, Value { text, session });
+        })?;
         Ok(Ok(()))
     }
 
@@ -100,17 +136,14 @@ impl Values {
         name: &[u8],
         condition: &Condition,
     ) -> io::Result<Result<(), Unchanged>> {
-        let change = self.journal.change();
-        let mut table = self.lock();
-        let value = table.get(name);
-        if let Err(unchanged) = condition.check(value) {
-            return Ok(Err(unchanged));
-        }
-        if value.is_none() {
-            return Ok(Err(Unchanged::Absent));
-        }
-        change.append(Record::new("unset").word(name))?;
-        table.remove(name);
+        let mut disk = self.lock_disk();
+        let had = match self.check(name, condition) {
+            Ok(Some(had)) => had,
+            Ok(None) => return Ok(Err(Unchanged::Absent)),
+            Err(unchanged) => return Ok(Err(unchanged)),
+        };
+        let on_disk = (had == Had::Kept).then(|| unset_record(name));
+        self.commit(&mut disk, on_disk, unset_record(name), |table| drop(table.remove(name)))?;
         Ok(Ok(()))
     }
 
@@ -121,15 +154,49 @@ impl Values {
 
     /// Removes the values of all sessions but these.
     pub(crate) fn keep_sessions(&self, is_kept: impl Fn(SessionId) -> bool) -> io::Result<()> {
-        let change = self.journal.change();
-        let mut table = self.lock();
+        let mut disk = self.lock_disk();
         let is_its = |value: &Value| value.session.is_some_and(|id| !is_kept(id));
-        let names: Vec<Vec<u8>> =
-            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<Vec<u8>> = {
+            let table = self.lock();
+            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect()
+        };
         for name in names {
-            change.append(Record::new("unset").word(&name))?;
-            table.remove(&name);
+            self.commit(&mut disk, None, unset_record(&name), |table| drop(table.remove(&name)))?;
         }
+        Ok(())
+    }
+
+    /// What there is of this name, if the condition holds.
+    fn check(&self, name: &[u8], condition: &Condition) -> Result<Option<Had>, Unchanged> {
+        let table = self.lock();
+        let value = table.get(name);
+        condition.check(value)?;
+        Ok(value.map(|value| if value.session.is_none() { Had::Kept } else { Had::ForSession }))
+    }
+
+    /// Makes a change: on the disk, in the journal, in the table. With an error, in none of them.
+    fn commit(
+        &self,
+        disk: &mut Option<Disk>,
+        on_disk: Option<Record>,
+        record: Record,
+        apply: impl FnOnce(&mut Table),
+    ) -> io::Result<()> {
+        let written = match (disk.as_mut(), on_disk) {
+            (Some(disk), Some(record)) => {
+                let all = || file_of(&self.lock());
+                Some((disk.append(record, all)?, disk))
+            }
+            _ => None,
+        };
+        let change = self.journal.change();
+        if let Err(error) = change.append(record) {
+            if let Some((length, disk)) = written {
+                disk.take_back(length);
+            }
+            return Err(error);
+        }
+        apply(&mut self.lock());
         Ok(())
     }
 
@@ -152,6 +219,14 @@ impl Values {
             .collect()
     }
 
+    /// Has a keeper that was just started hold the lock of the disk, if there is one.
+    pub(crate) fn hold_lock(
+        &self,
+        hold: impl FnOnce(BorrowedFd) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.lock_disk().as_ref().map_or(Ok(()), |disk| hold(disk.lock()))
+    }
+
     /// Whether there is no value.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().is_empty()
@@ -162,11 +237,36 @@ impl Values {
         &self,
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
-        let table = self.lock();
-        let mut records =
-            table.iter().map(|(name, Value { text, session })| set_record(name, text, *session));
-        records.try_for_each(write)
+        records(&self.lock()).try_for_each(write)
     }
+}
+
+/// What there is of a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Had {
+    /// A value that outlives its session, and with a disk, papad.
+    Kept,
+    ForSession,
+}
+
+/// The records that make all values anew.
+fn records(table: &Table) -> impl Iterator<Item = Record> {
+    table.iter().map(|(name, Value { text, session })| set_record(name, text, *session))
+}
+
+/// All values but those of sessions: what there is on the disk.
+fn kept(table: &Table) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let kept = table.iter().filter(|(_, value)| value.session.is_none());
+    kept.map(|(name, value)| (&name[..], &value.text[..]))
+}
+
+/// The file on the disk that says so.
+fn file_of(table: &Table) -> Vec<u8> {
+    kept(table).flat_map(|(name, text)| set_record(name, text, None).into_bytes()).collect()
+}
+
+fn unset_record(name: &[u8]) -> Record {
+    Record::new("unset").word(name)
 }
 
 impl Condition {
