@@ -31,7 +31,7 @@ use crate::sys::{self, Ended};
 use crate::{launch, listen, log};
 
 pub(crate) use estate::leave_link;
-pub(crate) use limits::leave_room_for_keeper;
+pub(crate) use limits::{Reserve, leave_room_for_keeper};
 
 /// A server that ends before it was ready is started again after a pause, which doubles from the
 /// first of these to the last.
