@@ -41,6 +41,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         keeper::run(options)
     } else {
         let started = sys::close_inherited_on_exec().and_then(|()| {
+            // Ignored, as who runs papad may have it, it would keep the ends of children secret.
+            sys::do_not_ignore(libc::SIGCHLD)?;
             if options.daemonize { daemonize() } else { Err(become_keeper(&starter())) }
         });
         started.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))

@@ -18,7 +18,8 @@ pub(crate) use file::{
 pub(crate) use kill_point::kill_point;
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send};
 pub(crate) use process::{
-    Ended, Fork, fork, ignore, ignored_signals, look_at_ended, pidfd, reap, reap_at_end,
+    Ended, Fork, do_not_ignore, fork, ignore, ignored_signals, look_at_ended, pidfd, reap,
+    reap_at_end,
 };
 pub(crate) use sock_diag::{TcpPeer, tcp_peer};
 pub(crate) use unread::{internet_address, unread_by_peer};

@@ -64,6 +64,13 @@ pub(crate) fn ignore(signal: i32) -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Gives a signal its default disposition: exec(3) leaves one ignored that was ignored before.
+pub(crate) fn do_not_ignore(signal: i32) -> io::Result<()> {
+    // SAFETY: SIG_DFL runs no code of ours, so no handler can meet broken state.
+    let before = unsafe { libc::signal(signal, libc::SIG_DFL) };
+    if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The signals that this process ignores, by its own choice or inherited: exec(3) would pass
 /// them on to a child as ignored.
 pub(crate) fn ignored_signals() -> Vec<i32> {
