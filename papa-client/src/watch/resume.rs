@@ -73,8 +73,8 @@ pub(crate) fn resume(
     ledger.keep_done(listed.values().map(|info| info.id));
     if plan.mode == Mode::Take {
         for info in listed.values().filter(|info| ledger.is_done(info.id)) {
-            let from = if plan.data { WatchFrom::Position(info.next) } else { WatchFrom::Oldest };
-            resumption.watch(plan, &info.name, from);
+            // Not from a position: nothing is to be kept until it is taken from there.
+            resumption.watch(plan, &info.name, WatchFrom::Newest);
         }
     }
     let is_known = |pattern: &Pattern| {
@@ -199,7 +199,7 @@ mod tests {
         let mut take = plan(&["web.*"]);
         let resumption = resume(&mut take, &mut ledger, &listed, false);
         let rest = || ("web.*".to_owned(), WatchFrom::Oldest);
-        let ended = ("web.1".to_owned(), WatchFrom::Position(0));
+        let ended = ("web.1".to_owned(), WatchFrom::Newest);
         assert_eq!(asked(&resumption), [ended, rest()]);
         let mut peek = Plan { mode: Mode::Peek, ..take.clone() };
         let resumption = resume(&mut peek, &mut ledger, &listed, false);

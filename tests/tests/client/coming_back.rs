@@ -247,3 +247,105 @@ fn a_watcher_that_comes_back_waits_for_a_place_among_the_sessions() {
     web.signal(Signal::KILL).unwrap();
     until(&mut watcher, "web closed");
 }
+
+/// Bytes that are written by a process of two takers.
+const WRITTEN: u64 = 100_000;
+
+/// Two takers of one process, of whom one has taken everything and the other a batch that it holds.
+struct TwoTakers {
+    hosted: Hosted,
+    fast: Watcher,
+    slow: Watcher,
+    held: Option<Batch>,
+}
+
+impl TwoTakers {
+    /// `last` is the last event that the faster one is told, if it matters.
+    fn of(script: &str, last: &str) -> Self {
+        let hosted = Hosted::start();
+        let script = format!("head -c {WRITTEN} /dev/zero; {script}");
+        hosted.papa.process("web", "/bin/sh").args(["-c", &script]).make().unwrap();
+        let mut slow = hosted.papa.watch(["w*"]).window(4096).start().unwrap();
+        let mut fast = hosted.papa.watch(["w*"]).start().unwrap();
+        let held = Some(next(&mut slow));
+        let (mut taken, mut has_ended) = (0, last.is_empty());
+        while taken < WRITTEN || !has_ended {
+            let batch = next(&mut fast);
+            taken += written(&batch);
+            has_ended |= batch.iter().any(|event| told(event) == last);
+            batch.acknowledge();
+        }
+        Self { hosted, fast, slow, held }
+    }
+
+    /// Reads all that the slower one has not.
+    #[track_caller]
+    fn assert_slow_gets_the_rest(&mut self, last: &str) {
+        let mut position = self.held.as_ref().map_or(0, written);
+        self.held.take().into_iter().for_each(Batch::acknowledge);
+        let mut has_ended = last.is_empty();
+        while position < WRITTEN || !has_ended {
+            let batch = next(&mut self.slow);
+            for event in &batch {
+                assert!(!matches!(event, Event::Lost { .. }), "{event:?}");
+                has_ended |= told(event) == last;
+            }
+            position += written(&batch);
+            batch.acknowledge();
+        }
+        assert_eq!(position, WRITTEN);
+    }
+}
+
+fn written(batch: &Batch) -> u64 {
+    let length = |event| match event {
+        Event::Output { bytes, .. } => bytes.len() as u64,
+        _ => 0,
+    };
+    batch.iter().map(length).sum()
+}
+
+#[test]
+fn who_comes_back_first_has_nothing_dropped_that_others_do_not_have() {
+    let mut two = TwoTakers::of("sleep 1000", "");
+    two.hosted.papad.kill_server();
+    assert!(two.fast.next_timeout(Duration::ZERO).unwrap().is_none());
+    let info = || two.hosted.papa.processes("web").unwrap().remove(0);
+    eventually("the fast one is back", || {
+        assert!(two.fast.try_next().unwrap().is_none());
+        info().watchers == 1
+    });
+    two.assert_slow_gets_the_rest("");
+    let info = || two.hosted.papa.processes("web").unwrap().remove(0);
+    eventually("what both have is dropped", || info().first == WRITTEN);
+}
+
+#[test]
+fn who_comes_back_first_has_no_end_dropped_that_others_were_not_told() {
+    let mut two = TwoTakers::of("true", "web closed");
+    let info = || two.hosted.papa.processes("web").unwrap().remove(0);
+    eventually("papad has heard of it", || info().watchers == 1);
+    for _ in 0..2 {
+        two.hosted.papad.kill_server();
+        // This session comes back, and what changes something is not asked twice.
+        two.hosted.papa.status().unwrap();
+        two.hosted.papa.process("web.2", "/bin/echo").make().unwrap();
+        until(&mut two.fast, "web.2 closed");
+        assert!(two.hosted.papa.remove_process("web.2").is_ok());
+    }
+    two.assert_slow_gets_the_rest("web closed");
+    let is_listed = || two.hosted.papa.process_named("web").unwrap().is_some();
+    eventually("nobody needs it any more", || !is_listed());
+}
+
+#[test]
+fn who_does_not_come_back_is_not_waited_for_for_ever() {
+    let mut two = TwoTakers::of("sleep 1000", "");
+    two.hosted.papad.kill_server();
+    drop(two.slow);
+    let info = || two.hosted.papa.processes("web").unwrap().remove(0);
+    eventually("what the other has taken is dropped", || {
+        assert!(two.fast.try_next().unwrap().is_none());
+        info().first == WRITTEN
+    });
+}
