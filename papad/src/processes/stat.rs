@@ -128,7 +128,7 @@ mod tests {
             assert_eq!(status_of_zombie(pid, zombie.started), Some(status), "{line}");
             assert_eq!(status_of_zombie(pid, zombie.started + 1), None);
             child.wait().unwrap();
-            assert_eq!(stat(pid), None);
+            assert_eq!(stat(pid).unwrap(), None);
         }
         let own = stat(std::process::id() as i32).unwrap().unwrap();
         assert_eq!(status_of_zombie(std::process::id() as i32, own.started), None);

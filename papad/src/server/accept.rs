@@ -96,8 +96,12 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         for (listener, _) in listeners.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready) {
             match listener.accept(server) {
                 Ok((connection, peer, Ok(()))) => begin(server, connection, peer),
-                Ok((_, peer, Err(refused))) => {
+                Ok((connection, peer, Err(refused))) => {
                     log::warn!("server", "refused {peer}: {refused}");
+                    // Who tries again, as after a kill of the server, would try in vain.
+                    if let Refused::User(_) = refused {
+                        refuse(&connection, &refused.to_string());
+                    }
                 }
                 Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                     Some(Errno::EMFILE | Errno::ENFILE) => spare.turn_away(listener, server),
