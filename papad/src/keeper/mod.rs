@@ -267,6 +267,7 @@ impl Keeper {
         }
         if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
             && let Some(trial) = self.trial.take()
+            && !self.leaving
         {
             let error = self.become_program(&trial.program);
             log::error!("keeper", "the keeper cannot become the new version: {error}");

@@ -192,7 +192,10 @@ impl Keeper {
                 }
                 Succession::Parting(candidate, Instant::now() + PARTING_TIME)
             }
-            (Succession::Parting(candidate, _), Event::Parted) => self.start_successor(candidate),
+            (Succession::Parting(candidate, _), Event::Parted) => {
+                self.start.put_back = None;
+                self.start_successor(candidate)
+            }
             (Succession::Checking(candidate, _), Event::Said(ToKeeper::Unable(why)))
             | (Succession::Parting(candidate, _), Event::Stays(why)) => {
                 self.fail_upgrade(candidate, &why)
@@ -242,7 +245,6 @@ impl Keeper {
     /// Starts the candidate in earnest: the server that runs has parted.
     fn start_successor(&mut self, candidate: Candidate) -> Succession {
         self.start.starts += 1;
-        self.start.put_back = None;
         let told = candidate
             .link
             .hand_over(self.held.iter())
