@@ -256,6 +256,17 @@ macro_rules! papa_methods {
                 self.call(calls::help()) $($await)*
             }
 
+            /// Has another version take over while everything goes on, sessions and watches
+            /// included: this program, by an absolute path, or else what is found now where papad
+            /// was started from. Tells the version that has taken over.
+            ///
+            /// # Errors
+            /// [`Conflict`](crate::ErrorKind::Conflict) and why if it cannot take over, or another
+            /// upgrade is under way; nothing has changed then.
+            pub $($async)? fn upgrade(&self, program: Option<&Path>) -> Result<String> {
+                self.call(calls::upgrade(program)) $($await)*
+            }
+
             /// Makes it end when its last session ends, if it holds no sockets, processes and
             /// values. False if it does.
             pub $($async)? fn exit_if_idle(&self) -> Result<bool> {

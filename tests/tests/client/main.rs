@@ -15,6 +15,7 @@ mod sockets;
 mod stand_in;
 mod starting;
 mod time;
+mod upgrading;
 mod values;
 mod watching;
 
