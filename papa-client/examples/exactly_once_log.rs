@@ -8,7 +8,7 @@
 //! written to disk. Whoever starts cuts the log off where `places` says, and has papad go on from
 //! there. papad forgets output when a batch is acknowledged, and that is done last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
@@ -17,6 +17,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use papa_client::{Batch, Endpoint, Event, Name, Papa, ProcessId};
+
+/// So many more places than are needed may there be before it is looked which these are.
+const MORE_PLACES: usize = 100;
 
 fn main() -> ExitCode {
     let mut words = std::env::args_os().skip(1);
@@ -34,14 +37,20 @@ fn main() -> ExitCode {
 fn log(directory: &Path, patterns: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
     let papa = Papa::connect(&Endpoint::from_env()?)?;
     let mut log = Log::open(directory)?;
+    log.forget_gone(&papa)?;
     let mut watch = papa.watch(patterns);
     for (name, (id, position)) in &log.places {
         watch = watch.resume_from(name.clone(), *id, *position);
     }
+    let mut most_places = MORE_PLACES + 2 * log.places.len();
     for batch in watch.start()? {
         let batch = batch?;
         log.add(&batch)?;
         batch.acknowledge();
+        if log.places.len() > most_places {
+            log.forget_gone(&papa)?;
+            most_places = MORE_PLACES + 2 * log.places.len();
+        }
     }
     Ok(())
 }
@@ -75,8 +84,6 @@ impl Log {
                 Event::Lost { name, bytes, .. } => {
                     self.write(format!("[{bytes} bytes of {name} are lost]\n").as_bytes())?;
                 }
-                // Nobody asks for its place any more.
-                Event::Removed { name, .. } => drop(self.places.remove(name)),
                 _ => {}
             }
         }
@@ -85,6 +92,14 @@ impl Log {
         }
         self.file.sync_data()?;
         self.write_places()
+    }
+
+    /// Forgets the places of processes that papad has no more: nobody asks for them. One that has
+    /// ended is there until that was acknowledged, and its place is needed until then.
+    fn forget_gone(&mut self, papa: &Papa) -> papa_client::Result<()> {
+        let listed: BTreeSet<_> = papa.processes("*")?.into_iter().map(|info| info.id).collect();
+        self.places.retain(|_, (id, _)| listed.contains(id));
+        Ok(())
     }
 
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {

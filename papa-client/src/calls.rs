@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use papa_protocol::exact::{
     Code, Condition, Failure, Fetched, MakeProcess, MakeSocket, Request, Set,
@@ -229,6 +231,13 @@ pub(crate) fn nothing() -> Call<()> {
 
 pub(crate) fn status() -> Call<Status> {
     call(Ask::look(vec![Request::Status]), |answers| Status::parse(&reply(answers)?.lines))
+}
+
+/// Has another version take over; tells which one has.
+pub(crate) fn upgrade(program: Option<&Path>) -> Call<String> {
+    let path = program.map(|path| path.as_os_str().as_bytes().to_vec());
+    let ask = Ask::change(Request::Upgrade { path });
+    call(ask, |answers| Line::parse(only_line(&reply(answers)?)?)?.text("version"))
 }
 
 /// False if papad is not idle.

@@ -147,6 +147,7 @@ impl Client {
                 self.is_bound |= call.ask.binds;
             }
             if call.answers.len() == call.ask.requests.len() {
+                self.wire.settle();
                 return Poll::Ready(self.done(call));
             }
             match self.wire.poll_answer() {

@@ -40,16 +40,27 @@ impl Endpoint {
     /// The port that papad listens on unless it is told otherwise.
     pub const DEFAULT_PORT: u16 = 20202;
 
-    /// A Unix socket at this path.
+    /// A Unix socket at this absolute path.
     #[must_use]
     pub fn unix(path: impl Into<PathBuf>) -> Self {
         Self::at(Address::Unix(path.into()))
     }
 
-    /// This port of 127.0.0.1.
+    /// This port of 127.0.0.1, which is not 0: papad could be anywhere then.
     #[must_use]
     pub fn tcp(port: u16) -> Self {
         Self::at(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()))
+    }
+
+    /// Checks that there may be a papad here: a relative path would mean another place to each
+    /// program.
+    pub(crate) fn check(&self) -> Result<()> {
+        let why = match &self.address {
+            Address::Unix(path) if !path.is_absolute() => "its path is not absolute",
+            Address::Tcp(address) if address.port() == 0 => "it has no port",
+            _ => return Ok(()),
+        };
+        Err(Error::usage(format!("papad cannot be at {self}: {why}")))
     }
 
     fn at(address: Address) -> Self {
@@ -88,11 +99,12 @@ impl Endpoint {
         if path.starts_with(b"/") {
             return Ok(Self::unix(Path::new(OsStr::from_bytes(path))));
         }
-        Self::parse_tcp(bytes).map(Self::at).ok_or_else(|| {
+        let endpoint = Self::parse_tcp(bytes).map(Self::at).ok_or_else(|| {
             let text = papa_protocol::text::shown(bytes);
             let right = "unix:///PATH, tcp://127.0.0.1:PORT, an absolute path or a port";
             Error::usage(format!("An endpoint must be {right}, not \"{text}\""))
-        })
+        })?;
+        endpoint.check().map(|()| endpoint)
     }
 
     fn parse_tcp(text: &[u8]) -> Option<Address> {
@@ -164,8 +176,11 @@ mod tests {
     #[test]
     fn no_other_machine_and_no_relative_path_is_an_endpoint() {
         let texts = ["", "run/papad", "unix://run", "tcp://10.0.0.1:7", "tcp://[::1]", "70000"];
-        for text in texts {
+        for text in texts.into_iter().chain(["0", "tcp://[::1]:0"]) {
             assert!(Endpoint::parse(text).is_err(), "{text}");
+        }
+        for endpoint in [Endpoint::tcp(0), Endpoint::unix("run/papad")] {
+            assert!(endpoint.check().is_err(), "{endpoint}");
         }
     }
 }

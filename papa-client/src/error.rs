@@ -46,7 +46,8 @@ pub enum ErrorKind {
     Gone,
     /// papad's own trouble.
     Internal,
-    /// The deadline has passed.
+    /// The deadline has passed. What was asked for may have been done, or may be done still, when
+    /// papad comes to it.
     Timeout,
     /// The connection ended before the answer came: what was asked for was done, or was not.
     Disconnected,

@@ -155,6 +155,26 @@
 //! # Ok::<(), papa_client::Error>(())
 //! ```
 //!
+//! [`ProcessBuilder::replace_ended`] does the last two steps in one, for a process that is simply to
+//! run: what has ended is removed, and what runs is found.
+//!
+//! ```
+//! # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }
+//! # let _papad = doc::Papad::start();
+//! use papa_client::{Endpoint, Papa};
+//!
+//! let papa = Papa::connect(&Endpoint::from_env()?)?;
+//! let builder = papa.process("web", "/bin/sleep").arg("1000").env_clear().replace_ended();
+//! let old = builder.make()?;
+//! assert_eq!(builder.make()?.id(), old.id());
+//! old.kill()?;
+//! old.wait()?;
+//! assert_ne!(builder.make()?.id(), old.id());
+//! # Ok::<(), papa_client::Error>(())
+//! ```
+//!
+//! Without it `make` finds a process that has ended, too, and is content with that.
+//!
 //! Who watches acknowledges the [`Closed`](Event::Closed) event before that, so that nothing is
 //! removed that was not read. The example `mini_manager` is a manager that starts again what ends.
 //!
@@ -215,6 +235,7 @@
 
 mod calls;
 mod client;
+mod deadline;
 mod endpoint;
 mod error;
 mod fields;

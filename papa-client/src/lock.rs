@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::calls;
 use crate::client::Call;
+use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::Name;
@@ -20,10 +21,13 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// A lock that is held: papad's value of this name, which is there for as long as this session is.
 ///
+/// Locks and values share their names: a lock is taken away, too, by whoever removes or sets the
+/// value of its name. Its descriptor does not tell that; [`Lock::is_held`] does.
+///
 /// It is released when it is dropped, when this program ends, however it ends, and when papad's
 /// server does: papad then starts another server, but the session is over. Whoever relies on the
 /// lock therefore asks [`Lock::is_held`] before each thing that two must not do at the same time,
-/// or polls its descriptor: that becomes readable when the lock is lost.
+/// or polls its descriptor.
 ///
 /// ```
 /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }
@@ -76,7 +80,8 @@ impl Claim {
     }
 
     pub(crate) fn too_late(&self) -> Error {
-        Error::new(ErrorKind::Timeout, format!("somebody else holds the lock {}", self.name))
+        let what = format!("the lock {} was not to be had in time", self.name);
+        Error::new(ErrorKind::Timeout, what)
     }
 }
 
@@ -94,21 +99,22 @@ impl Lock {
     }
 
     /// Takes the lock as soon as nobody holds it, or gives up after some time. It is tried again
-    /// and again, at most four times a second; who waits longest is not served first.
+    /// and again, about four times a second; who waits longest is not served first.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if somebody else has held it all the time.
+    /// [`ErrorKind::Timeout`] if somebody else has held it all the time, or papad does not answer.
     pub fn acquire(
         endpoint: &Endpoint,
         name: impl AsRef<[u8]>,
         patience: Duration,
     ) -> Result<Self> {
         let claim = Claim::new(name.as_ref())?;
-        let deadline = Instant::now() + patience;
+        let deadline = Deadline::after(patience);
+        let left = || deadline.left_of(endpoint.deadline);
         let mut pause = FIRST_PAUSE;
-        let mut papa = Papa::connect(endpoint)?;
+        let mut papa = Papa::connect_within(endpoint, left())?;
         loop {
-            match papa.call(claim.acquire()?) {
+            match papa.call_within(claim.acquire()?, left()) {
                 Ok(true) => {
                     let descriptor = papa.duplicate_fd()?;
                     return Ok(Self { papa, claim, descriptor });
@@ -116,14 +122,14 @@ impl Lock {
                 Ok(false) => {}
                 // Whatever was done for that session is undone.
                 Err(error) if error.kind() == ErrorKind::Disconnected => {
-                    papa = Papa::connect(endpoint)?;
+                    papa = Papa::connect_within(endpoint, left())?;
                 }
                 Err(error) => return Err(error),
             }
-            if Instant::now() >= deadline {
+            thread::sleep(deadline.left_of(pause));
+            if deadline.has_passed() {
                 return Err(claim.too_late());
             }
-            thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
@@ -150,7 +156,8 @@ impl Lock {
     }
 }
 
-/// Becomes readable when the lock is lost.
+/// Becomes readable when the lock is lost with its session. Whether somebody has removed its value
+/// [`Lock::is_held`] tells.
 impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()

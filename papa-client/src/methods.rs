@@ -125,7 +125,8 @@ macro_rules! papa_methods {
                 &self,
                 name: impl AsRef<[u8]>,
             ) -> Result<Option<Process>> {
-                let info = self.call(calls::process(&Name::new(name)?)) $($await)* ?;
+                let name = Name::of_existing(name.as_ref())?;
+                let info = self.call(calls::process(&name)) $($await)* ?;
                 Ok(info.map(|info| Process::new(self.clone(), info)))
             }
 
@@ -255,6 +256,17 @@ macro_rules! papa_methods {
                 self.call(calls::help()) $($await)*
             }
 
+            /// Has another version take over while everything goes on, sessions and watches
+            /// included: this program, by an absolute path, or else what is found now where papad
+            /// was started from. Tells the version that has taken over.
+            ///
+            /// # Errors
+            /// [`Conflict`](crate::ErrorKind::Conflict) and why if it cannot take over, or another
+            /// upgrade is under way; nothing has changed then.
+            pub $($async)? fn upgrade(&self, program: Option<&Path>) -> Result<String> {
+                self.call(calls::upgrade(program)) $($await)*
+            }
+
             /// Makes it end when its last session ends, if it holds no sockets, processes and
             /// values. False if it does.
             pub $($async)? fn exit_if_idle(&self) -> Result<bool> {
@@ -283,13 +295,23 @@ macro_rules! papa_methods {
         }
 
         impl ProcessBuilder<Papa> {
-            /// Starts the process, or finds the one of this name if it was made the same way; that
-            /// one may have ended meanwhile: see [`ProcessInfo::state`].
+            /// Starts the process, or finds the one of this name if it was made the same way. **That
+            /// one may have ended** long ago and wait on papad's list for somebody to take its end:
+            /// see [`ProcessInfo::state`], and [`ProcessBuilder::replace_ended`] for a process that
+            /// is to run.
             ///
             /// # Errors
             /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise,
             /// [`Spawn`](crate::ErrorKind::Spawn) if the program cannot be run.
             pub $($async)? fn make(&self) -> Result<Process> {
+                if self.replaces_ended {
+                    let name = self.checked_name()?;
+                    let old = self.papa.call(calls::process(&name)) $($await)* ?;
+                    if old.is_some_and(|old| !old.is_running()) {
+                        let remove = calls::remove_one(Noun::Process, name.as_bytes())?;
+                        self.papa.call(remove) $($await)* ?;
+                    }
+                }
                 let info = self.papa.call(self.call()?) $($await)* ?;
                 Ok(Process::new(self.papa.clone(), info))
             }

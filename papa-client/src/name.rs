@@ -44,6 +44,12 @@ impl Name {
         Ok(Self(name.into()))
     }
 
+    /// Checks the name of something that is there. papa 1.0 lets names end with a `*`.
+    pub(crate) fn of_existing(name: &[u8]) -> Result<Self> {
+        name::check(Noun::Value, name)?;
+        Ok(Self::told(name))
+    }
+
     /// A name that papad told.
     pub(crate) fn told(name: &[u8]) -> Self {
         Self(name.into())
@@ -137,10 +143,6 @@ impl Pattern {
         self.0.ends_with(b"*")
     }
 
-    pub(crate) fn matches(&self, name: &[u8]) -> bool {
-        self.to_patterns().matches(name)
-    }
-
     pub(crate) fn to_patterns(&self) -> Patterns {
         Patterns::new(vec![self.0.clone()])
     }
@@ -170,10 +172,11 @@ mod tests {
     #[test]
     fn a_pattern_is_a_name_or_a_beginning() {
         let web = Pattern::new(b"web.*").unwrap();
-        assert!(web.is_wildcard() && web.matches(b"web.1") && !web.matches(b"web"));
+        let matches = |pattern: &Pattern, name: &[u8]| pattern.to_patterns().matches(name);
+        assert!(web.is_wildcard() && matches(&web, b"web.1") && !matches(&web, b"web"));
         let one = Pattern::new(b"web").unwrap();
-        assert!(!one.is_wildcard() && one.matches(b"web") && !one.matches(b"web.1"));
-        assert!(Pattern::new(b"*").unwrap().matches(b"anything"));
+        assert!(!one.is_wildcard() && matches(&one, b"web") && !matches(&one, b"web.1"));
+        assert!(matches(&Pattern::new(b"*").unwrap(), b"anything"));
         assert!(Pattern::new(b"a b*").is_err() && Pattern::new(b"").is_err());
     }
 }

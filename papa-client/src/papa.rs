@@ -8,12 +8,13 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use papa_protocol::name::Noun;
 
 use crate::calls;
 use crate::client::{Call, Client};
+use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::methods::papa_methods;
@@ -97,15 +98,23 @@ impl Papa {
     }
 
     pub(crate) fn call<T>(&self, call: Call<T>) -> Result<T> {
-        let time = self.deadline();
-        let deadline = Instant::now() + time;
+        self.call_within(call, self.deadline())
+    }
+
+    /// The same, in another time.
+    pub(crate) fn call_within<T>(&self, call: Call<T>, time: Duration) -> Result<T> {
+        let deadline = Deadline::after(time);
         let mut client = lock(&self.shared.client);
+        // Others' calls may have taken all of the time.
+        if deadline.has_passed() {
+            return Err(client.too_late(time));
+        }
         client.begin(call.ask);
         loop {
             if let Poll::Ready(answers) = client.poll() {
                 return (call.read)(answers?);
             }
-            let is_in_time = sys::wait_readable(client.as_fd(), Some(deadline))
+            let is_in_time = sys::wait_readable(client.as_fd(), deadline)
                 .map_err(|error| Error::io("papad's answer cannot be waited for", error))?;
             if !is_in_time {
                 return Err(client.too_late(time));

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use papa_protocol::exact::{
     Failure, Hello, MAX_LINE, PROTOCOL, ReplyHead, Request, parse_reply_head,
 };
-use papa_protocol::frame::BANNER;
+use papa_protocol::frame::{BANNER, NOT_LET_IN};
 use papa_protocol::text::shown;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -141,8 +141,13 @@ impl Session {
         self.outgoing.push_back(Outgoing { bytes, sent: 0, descriptor: None });
     }
 
-    /// Lets go of all requests that are not answered yet. Their answers will be passed over.
+    /// Lets go of all requests that are not answered yet: those that were not sent never will be,
+    /// and the answers of others will be passed over. One that was sent in part is sent whole.
     pub(crate) fn abandon(&mut self) {
+        while !self.unanswered.is_empty() && self.outgoing.back().is_some_and(|it| it.sent == 0) {
+            self.outgoing.pop_back();
+            self.unanswered.pop_back();
+        }
         for request in &mut self.unanswered {
             request.is_abandoned = true;
         }
@@ -260,7 +265,8 @@ impl Session {
 /// The error of a connection on which papad said no before the session was exact.
 fn turned_away(line: &[u8]) -> Error {
     if let Some(why) = line.strip_prefix(REFUSAL) {
-        return Error::new(ErrorKind::Limit, String::from_utf8_lossy(why));
+        let kind = if why.ends_with(NOT_LET_IN) { ErrorKind::NotYours } else { ErrorKind::Limit };
+        return Error::new(kind, String::from_utf8_lossy(why));
     }
     Error::protocol(format!("what answers is not papad; it said: {}", shown(line)))
 }
@@ -281,11 +287,19 @@ mod tests {
         let mut session = Session::new();
         session.received(&[BANNER, HELLO].concat());
         assert_eq!(session.hello().unwrap().unwrap().pid, 7);
+        send_all(&mut session);
+        session
+    }
+
+    /// Sends all there is, and returns it.
+    fn send_all(session: &mut Session) -> Vec<u8> {
+        let mut sent = Vec::new();
         while let Some((bytes, _)) = session.to_send() {
+            sent.extend_from_slice(bytes);
             let count = bytes.len();
             session.sent(count);
         }
-        session
+        sent
     }
 
     fn answers(session: &mut Session) -> Vec<Answer> {
@@ -342,9 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn an_abandoned_request_that_was_not_sent_never_is() {
+        let mut session = greeted();
+        for _ in 0..3 {
+            session.ask(Request::Status.into()).unwrap();
+        }
+        session.sent("status\n".len());
+        session.sent(1);
+        session.abandon();
+        session.ask(Request::Help.into()).unwrap();
+        assert_eq!(send_all(&mut session), b"tatus\nhelp\n");
+        session.received(b"ok 0\nok 0\nok 1\nhelp\n");
+        let answers = answers(&mut session);
+        assert_eq!(answers.len(), 1);
+        assert_eq!(answers[0].as_ref().unwrap().lines, [b"help"]);
+    }
+
+    #[test]
     fn the_answer_of_an_abandoned_request_is_passed_over() {
         let mut session = greeted();
         session.ask(Request::Status.into()).unwrap();
+        send_all(&mut session);
         session.received(b"ok 1\nhalf");
         assert!(answers(&mut session).is_empty());
         session.abandon();

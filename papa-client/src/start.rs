@@ -1,19 +1,20 @@
 //! Starting papad where nobody answers.
 
 use std::env;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Uid;
 
+use crate::deadline::Deadline;
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::papa::Papa;
@@ -31,7 +32,7 @@ const MAX_SAID: usize = 1024;
 /// who answers. The port, or the path, is what decides in the end: a papad that finds it taken
 /// does not start, and its client connects to whoever has it.
 pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
-    let deadline = Instant::now() + endpoint.deadline;
+    let deadline = Deadline::after(endpoint.deadline);
     if let Some(papa) = connect(endpoint, deadline)? {
         return Ok(papa);
     }
@@ -48,32 +49,37 @@ pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
 }
 
 /// `None` if nobody answers.
-fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Option<Papa>> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    match Papa::connect_within(endpoint, left) {
+fn connect(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Papa>> {
+    match Papa::connect_within(endpoint, deadline.left_of(endpoint.deadline)) {
         Ok(papa) => Ok(Some(papa)),
         Err(error) if error.kind() == ErrorKind::NotRunning => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Held by who starts a papad at this endpoint. `None` if there is no place for a lock's file.
+/// Held by who starts a papad at this endpoint. `None` if there is no place for a lock's file: what
+/// lies there may be somebody else's, who would decide when papad is started.
 ///
 /// The file is left where it is: removing it would let a second one in.
-fn lock(endpoint: &Endpoint, deadline: Instant) -> Result<Option<Flock<File>>> {
+fn lock(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Flock<File>>> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(libc::O_NOFOLLOW);
+    // Nor is a FIFO to be waited for until somebody reads it.
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let Ok(mut file) = options.open(lock_path(endpoint)) else {
         return Ok(None);
     };
+    let is_own = |file: &Metadata| file.is_file() && file.uid() == Uid::effective().as_raw();
+    if !file.metadata().is_ok_and(|metadata| is_own(&metadata)) {
+        return Ok(None);
+    }
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(Some(lock)),
             Err((returned, Errno::EWOULDBLOCK | Errno::EINTR)) => file = returned,
             Err(_) => return Ok(None),
         }
-        if Instant::now() > deadline {
+        if deadline.has_passed() {
             let what = "somebody else has been starting papad for too long";
             return Err(Error::new(ErrorKind::Timeout, what));
         }
@@ -99,7 +105,7 @@ fn lock_path(endpoint: &Endpoint) -> PathBuf {
 }
 
 /// Runs `papad --daemonize` and waits until it says that papad answers.
-fn start(endpoint: &Endpoint, deadline: Instant) -> Result<()> {
+fn start(endpoint: &Endpoint, deadline: Deadline) -> Result<()> {
     let program = program(endpoint);
     let mut command = Command::new(&program);
     command.arg("--daemonize");
@@ -114,7 +120,11 @@ fn start(endpoint: &Endpoint, deadline: Instant) -> Result<()> {
         // The daemon itself is another process by now.
         let _ = child.kill();
     }
-    let status = child.wait().map_err(|error| not_started(&what()).because(error))?;
+    let status = match child.wait() {
+        // A program that ignores SIGCHLD is not told: see waitpid(2). Connecting will tell.
+        Err(error) if error.raw_os_error() == Some(Errno::ECHILD as i32) => return Ok(()),
+        status => status.map_err(|error| not_started(&what()).because(error))?,
+    };
     if status.success() {
         return Ok(());
     }
@@ -128,16 +138,16 @@ fn program(endpoint: &Endpoint) -> PathBuf {
 }
 
 /// Waits until the child has ended; false if it has not in time.
-fn wait(child: &mut Child, deadline: Instant) -> bool {
+fn wait(child: &mut Child, deadline: Deadline) -> bool {
     let pidfd = i32::try_from(child.id()).ok().and_then(|pid| sys::pidfd_open(pid).ok());
-    pidfd.is_some_and(|pidfd| sys::wait_readable(pidfd, Some(deadline)).unwrap_or(false))
+    pidfd.is_some_and(|pidfd| sys::wait_readable(pidfd, deadline).unwrap_or(false))
 }
 
 /// What papad has written before it gave up. Its keeper may end a moment after who started that.
-fn said(mut pipe: impl Read + AsFd, deadline: Instant) -> String {
+fn said(mut pipe: impl Read + AsFd, deadline: Deadline) -> String {
     let mut said = Vec::new();
     let mut buffer = [0; MAX_SAID];
-    while said.len() < MAX_SAID && sys::wait_readable(&pipe, Some(deadline)).unwrap_or(false) {
+    while said.len() < MAX_SAID && sys::wait_readable(&pipe, deadline).unwrap_or(false) {
         match pipe.read(&mut buffer) {
             Ok(0) | Err(_) => break,
             Ok(count) => said.extend_from_slice(buffer.get(..count).unwrap_or_default()),

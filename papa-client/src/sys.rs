@@ -4,12 +4,13 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Instant;
 
 use nix::cmsg_space;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+
+use crate::deadline::Deadline;
 
 /// The most descriptors that papad sends at a time.
 const MAX_DESCRIPTORS: usize = 1;
@@ -78,23 +79,16 @@ pub(crate) fn receive(
 }
 
 /// Waits until something can be read, or a pidfd's process has ended. False when the deadline
-/// passed first; without one it waits for ever.
-pub(crate) fn wait_readable(fd: impl AsFd, deadline: Option<Instant>) -> io::Result<bool> {
+/// passed first.
+pub(crate) fn wait_readable(fd: impl AsFd, deadline: Deadline) -> io::Result<bool> {
     loop {
-        let timeout = match deadline {
-            None => PollTimeout::NONE,
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                // Rounded up: waking a moment early would only mean to ask again.
-                let left = left.as_micros().div_ceil(1000);
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-            }
-        };
+        // Rounded up: waking a moment early would only mean to ask again.
+        let timeout = deadline.left().map_or(PollTimeout::NONE, |left| {
+            PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+        });
         let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
-            Ok(0) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                return Ok(false);
-            }
+            Ok(0) if deadline.has_passed() => return Ok(false),
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),

@@ -8,6 +8,8 @@
 //! passed over, and the session goes on.
 //!
 //! All of this must be used within a runtime that has I/O and time enabled, and stay within it.
+//! Without any runtime there is an error; a runtime that lacks one of the two panics, which tokio
+//! gives nobody a way to find out before.
 //!
 //! ```
 //! # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }

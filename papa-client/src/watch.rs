@@ -3,6 +3,7 @@
 mod batch;
 mod buffer;
 mod builder;
+mod done;
 mod event;
 mod ledger;
 mod machine;

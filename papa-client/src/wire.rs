@@ -93,6 +93,7 @@ struct Link {
 impl Wire {
     /// A wire that is not connected yet.
     pub(crate) fn new(endpoint: Endpoint) -> Result<Self> {
+        endpoint.check()?;
         Self::make(endpoint).map_err(|errno| Error::io("no descriptor for a connection", errno))
     }
 
@@ -134,15 +135,23 @@ impl Wire {
 
     /// Closes the connection, if there is one, and connects again when that is asked for.
     pub(crate) fn hang_up(&mut self) {
+        self.pause_end.set(None);
         self.stage = Stage::Down;
     }
 
-    /// Closes the connection and waits a moment before the next.
+    /// Closes the connection and waits a moment before the next: longer each time, until the next
+    /// [settles](Self::settle).
     pub(crate) fn pause(&mut self, why: Error) {
         self.trouble = Some(why);
         self.stage = Stage::Pausing { until: Instant::now() + self.pause };
         self.pause_end.set(Some(self.pause));
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
+    }
+
+    /// What the connection was made for has been answered. What may go wrong from now on has nothing
+    /// to do with what went wrong before.
+    pub(crate) fn settle(&mut self) {
+        self.pause = FIRST_PAUSE;
     }
 
     /// Connects if need be. Where papad's server ends before it has greeted, the next one is waited
@@ -162,7 +171,6 @@ impl Wire {
                 Stage::Pausing { .. } => self.pause_end.set(None),
                 Stage::Greeting(mut link) => match self.greet(&mut link) {
                     Poll::Ready(Ok(hello)) => {
-                        self.pause = FIRST_PAUSE;
                         self.trouble = None;
                         self.stage = Stage::Up(link, hello);
                     }
@@ -197,18 +205,22 @@ impl Wire {
 
     fn greet(&mut self, link: &mut Link) -> Poll<Result<Hello>> {
         loop {
-            self.flush_link(link).map_err(|error| cannot_connect(&self.endpoint, error))?;
+            // One that has turned this connection away has said why before it closed it.
+            let flushed = self.flush_link(link);
             if let Some(hello) = link.session.hello()? {
                 let hello = hello.clone();
                 return Poll::Ready(
                     owner::check(&link.transport, self.endpoint.owner).map(|()| hello),
                 );
             }
-            match link.fill(&mut self.scratch) {
-                Ok(0) => return Poll::Ready(Err(Error::disconnected())),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => {
+            match (link.fill(&mut self.scratch), flushed) {
+                (Ok(count), _) if count > 0 => {}
+                (_, Err(error)) => return Poll::Ready(Err(cannot_connect(&self.endpoint, error))),
+                (Ok(_), Ok(())) => return Poll::Ready(Err(Error::disconnected())),
+                (Err(error), Ok(())) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Poll::Pending;
+                }
+                (Err(error), Ok(())) => {
                     return Poll::Ready(Err(cannot_connect(&self.endpoint, error)));
                 }
             }

@@ -102,6 +102,24 @@ fn the_log_has_each_byte_once_though_its_writer_is_killed() {
 }
 
 #[test]
+fn the_log_keeps_no_places_of_processes_that_are_gone() {
+    const JOBS: usize = 300;
+    let stage = Stage::set();
+    let (papa, papad) = (&stage.papa, &stage.papad);
+    let read = |name: &str| fs::read_to_string(papad.directory().join(name)).unwrap_or_default();
+    let mut writer = spawn(stage.example("exactly_once_log").arg(papad.directory()).arg("job.*"));
+    for job in 0..JOBS {
+        papa.process(format!("job.{job}"), "/bin/echo").arg("x").env_clear().make().unwrap();
+        eventually("it is logged and taken", || papa.processes("job.*").unwrap().is_empty());
+    }
+    assert_eq!(read("log"), "x\n".repeat(JOBS));
+    // A line for the length, and one for each place.
+    let places = read("places").lines().count() - 1;
+    assert!(places < JOBS / 2, "{places} places");
+    end(&mut writer);
+}
+
+#[test]
 fn the_manager_starts_again_what_ends_and_finds_what_runs() {
     let stage = Stage::set();
     let (papa, papad) = (&stage.papa, &stage.papad);

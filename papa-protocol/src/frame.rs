@@ -8,6 +8,9 @@ use std::io::Write;
 
 /// What a session begins with.
 pub const BANNER: &[u8] = b"Papa is home. Type \"help\" for commands.\n> ";
+/// What the line ends with that a connection of a user who is not let in gets instead, before it is
+/// closed.
+pub const NOT_LET_IN: &[u8] = b"may not speak to papad";
 /// What every reply ends with, always after a newline.
 pub const PROMPT: &[u8] = b"> ";
 /// What every batch of frames ends with. The client then acknowledges with a line of its own.

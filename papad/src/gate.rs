@@ -4,7 +4,7 @@
 //! their sessions can be told, and nothing changes any more.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -13,12 +13,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::journal::Record;
 
-/// What is told of one session: records, and the descriptors that they name by number.
-#[derive(Default)]
-pub(crate) struct Parcel {
-    pub(crate) records: Vec<Record>,
-    pub(crate) descriptors: Vec<(u64, OwnedFd)>,
-}
+/// What is told of one session.
+pub(crate) type Parcel = Vec<Record>;
 
 /// A gate that is open as long as the server works.
 pub(crate) struct Gate {
@@ -178,7 +174,7 @@ mod tests {
     }
 
     fn told() -> Parcel {
-        Parcel { records: vec![Record::new("told")], descriptors: Vec::new() }
+        vec![Record::new("told")]
     }
 
     #[test]

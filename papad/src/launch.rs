@@ -44,6 +44,8 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         // A daemon is nobody's service: what a service manager passed is not for it.
         let passed = if options.daemonize { 0 } else { systemd::count_passed() };
         let started = sys::close_inherited_on_exec(passed).and_then(|()| {
+            // Ignored, as who runs papad may have it, it would keep the ends of children secret.
+            sys::heed(libc::SIGCHLD)?;
             if options.daemonize { daemonize() } else { Err(become_keeper(&starter(), &[])) }
         });
         started.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))

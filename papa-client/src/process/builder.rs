@@ -10,10 +10,11 @@ use std::time::Duration;
 use papa_protocol::exact::MakeProcess;
 use papa_protocol::name::Noun;
 use papa_protocol::options::{Limit, Overflow, ProcessOptions, Resource, Stderr, Stdout};
+use papa_protocol::text::shown;
 
 use crate::calls;
 use crate::client::Call;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::name::Name;
 use crate::process::ProcessInfo;
 
@@ -43,6 +44,7 @@ pub struct ProcessBuilder<P> {
     /// What is set on top of that, or taken out of it.
     changes: BTreeMap<OsString, Option<OsString>>,
     options: ProcessOptions,
+    pub(crate) replaces_ended: bool,
 }
 
 impl<P> ProcessBuilder<P> {
@@ -54,6 +56,7 @@ impl<P> ProcessBuilder<P> {
             inherits: true,
             changes: BTreeMap::new(),
             options: ProcessOptions::default(),
+            replaces_ended: false,
         }
     }
 
@@ -185,9 +188,21 @@ impl<P> ProcessBuilder<P> {
         self
     }
 
-    /// Hands the command to `/bin/sh -c`, which reads its first word as a line of shell.
+    /// Hands the command to `/bin/sh -c` as one line of shell: the program and the arguments, joined
+    /// by spaces. They are not quoted. Give the whole line in place of the program, and no arguments.
     pub fn shell(mut self) -> Self {
         self.options.shell = true;
+        self
+    }
+
+    /// Starts the process in place of one of this name that has ended, however that was made: it is
+    /// removed first, together with its end and what it wrote and nobody took. One that runs is
+    /// found, as without this.
+    ///
+    /// The look and the removal are two requests. Where several managers might do the same at the
+    /// same time, a [`Lock`](crate::Lock) is to keep them apart.
+    pub fn replace_ended(mut self) -> Self {
+        self.replaces_ended = true;
         self
     }
 
@@ -206,10 +221,29 @@ impl<P> ProcessBuilder<P> {
     }
 
     pub(crate) fn call(&self) -> Result<Call<ProcessInfo>> {
-        let name = Name::of(Noun::Process, &self.name)?.to_vec();
+        let name = self.checked_name()?.to_vec();
+        // A list of several is said with commas between them.
+        let mut sockets = self.options.listen.iter().chain(&self.options.inherit);
+        if let Some(name) = sockets.find(|name| name.contains(&b',')) {
+            let what = "A socket that is handed on must not have a \",\" in its name";
+            return Err(Error::usage(format!("{what}: {}", shown(name))));
+        }
+        if let Some(name) = self.changes.keys().find(|name| !is_variable(name)) {
+            let name = shown(name.as_bytes());
+            return Err(Error::usage(format!("Nothing of the environment has this name: {name}")));
+        }
         let options = ProcessOptions { env: self.environment(), ..self.options.clone() };
         Ok(calls::make_process(MakeProcess { name, options, command: self.command.clone() }))
     }
+
+    pub(crate) fn checked_name(&self) -> Result<Name> {
+        Name::of(Noun::Process, &self.name)
+    }
+}
+
+/// Whether a variable can have this name: see environ(7).
+fn is_variable(name: &OsStr) -> bool {
+    !name.is_empty() && !name.as_bytes().contains(&b'=')
 }
 
 #[cfg(test)]
@@ -219,6 +253,22 @@ mod tests {
     fn environment(builder: &ProcessBuilder<()>) -> Vec<(String, String)> {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         builder.environment().into_iter().map(|(n, v)| (text(n), text(v))).collect()
+    }
+
+    #[test]
+    fn what_the_wire_would_take_for_something_else_is_refused() {
+        let builder = || ProcessBuilder::new((), b"a", OsStr::new("/bin/true"));
+        let wrong = [
+            builder().listen(["a", "b,c"]),
+            builder().inherit(["a,b"]),
+            builder().env("A=B", "c"),
+            builder().env("", "c"),
+        ];
+        for builder in wrong {
+            let kind = builder.call().err().map(|error| error.kind());
+            assert_eq!(kind, Some(crate::ErrorKind::Usage), "{builder:?}");
+        }
+        assert!(builder().listen(["a", "b"]).env("A", "b=c").call().is_ok());
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::calls;
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::papa::Papa;
@@ -17,6 +18,9 @@ use crate::sys;
 
 /// How long to wait before papad is asked again how a process has ended.
 pub(crate) const PAUSE: Duration = Duration::from_millis(2);
+
+/// What papad is given at least to answer, however short a time something is waited for.
+const LEAST_TIME: Duration = Duration::from_millis(100);
 
 /// One process that papad hosts: this very one, and no other that gets its name or its pid later.
 ///
@@ -54,7 +58,11 @@ impl Process {
 
     /// What papad tells of it now; `None` if it is not on the list any more.
     pub fn reload(&self) -> Result<Option<ProcessInfo>> {
-        let info = self.papa.call(calls::process(&self.info.name))?;
+        self.reload_within(self.papa.deadline())
+    }
+
+    fn reload_within(&self, time: Duration) -> Result<Option<ProcessInfo>> {
+        let info = self.papa.call_within(calls::process(&self.info.name), time)?;
         Ok(info.filter(|info| info.id == self.info.id))
     }
 
@@ -63,27 +71,33 @@ impl Process {
     /// # Errors
     /// [`ErrorKind::Ended`] if it has ended.
     pub fn pidfd(&self) -> Result<BorrowedFd<'_>> {
+        self.pidfd_within(self.papa.deadline())
+    }
+
+    fn pidfd_within(&self, time: Duration) -> Result<BorrowedFd<'_>> {
         if let Some(pidfd) = self.pidfd.get() {
             return Ok(pidfd.as_fd());
         }
-        let pidfd = self.open()?;
+        let pidfd = self.open(time)?;
         Ok(self.pidfd.get_or_init(|| pidfd).as_fd())
     }
 
-    fn open(&self) -> Result<OwnedFd> {
+    fn open(&self, time: Duration) -> Result<OwnedFd> {
         let ended = || pidfd::ended(&self.info);
         if !self.info.is_running() {
             return Err(ended());
         }
         if self.papa.endpoint().is_unix() {
-            return self.papa.call(calls::fetch_pidfd(&self.info))?.ok_or_else(ended);
+            return self.papa.call_within(calls::fetch_pidfd(&self.info), time)?.ok_or_else(ended);
         }
         let guessed = pidfd::guess(&self.info)?.ok_or_else(ended)?;
-        let of_process = self.papa.call(calls::trait_of_running(&self.info))?.ok_or_else(ended)?;
-        guessed.confirm(of_process)
+        let of_process = self.papa.call_within(calls::trait_of_running(&self.info), time)?;
+        guessed.confirm(of_process.ok_or_else(ended)?)
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal: this one process, and not its children or its group. A shell that waits for
+    /// its command, say, ends without that; [`ProcessBuilder::shell`](crate::ProcessBuilder::shell)
+    /// lines therefore better begin with `exec`.
     ///
     /// # Errors
     /// [`ErrorKind::Ended`] if it has ended. Without a Unix socket [`ErrorKind::NeedsUnix`], where
@@ -107,19 +121,26 @@ impl Process {
     /// first, and the kernel (before Linux 6.15) does not tell.
     pub fn wait(&self) -> Result<End> {
         loop {
-            if let Some(end) = self.wait_until(None)? {
+            if let Some(end) = self.wait_until(Deadline::NEVER)? {
                 return Ok(end);
             }
         }
     }
 
-    /// Waits until it has ended, for so long; `None` if it then still runs.
+    /// Waits until it has ended, for so long; `None` if it then still runs, or papad has not told
+    /// how it ended. Where papad must be asked it gets a tenth of a second at least.
     pub fn wait_timeout(&self, time: Duration) -> Result<Option<End>> {
-        self.wait_until(Some(Instant::now() + time))
+        self.wait_until(Deadline::after(time))
     }
 
-    fn wait_until(&self, deadline: Option<Instant>) -> Result<Option<End>> {
-        match self.pidfd() {
+    /// How long papad may take to answer.
+    fn time_to_answer(&self, deadline: Deadline) -> Duration {
+        let most = self.papa.deadline();
+        deadline.left_of(most).max(LEAST_TIME.min(most))
+    }
+
+    fn wait_until(&self, deadline: Deadline) -> Result<Option<End>> {
+        match self.pidfd_within(self.time_to_answer(deadline)) {
             Ok(pidfd) => {
                 let has_ended = sys::wait_readable(pidfd, deadline)
                     .map_err(|error| Error::io("the process cannot be waited for", error))?;
@@ -128,9 +149,10 @@ impl Process {
                 }
             }
             Err(error) if error.kind() == ErrorKind::Ended => {}
+            Err(error) if is_over(deadline, &error) => return Ok(None),
             Err(error) => return Err(error),
         }
-        self.end().map(Some)
+        self.end(deadline)
     }
 
     /// Asks it to end ([`Signal::TERM`]), and kills it if it still runs after the time of grace.
@@ -141,7 +163,7 @@ impl Process {
     pub fn stop(&self, grace: Duration) -> Result<End> {
         for (signal, time) in [(Signal::TERM, grace), (Signal::KILL, self.papa.deadline())] {
             match self.signal(signal) {
-                Err(error) if error.kind() == ErrorKind::Ended => return self.end(),
+                Err(error) if error.kind() == ErrorKind::Ended => return self.wait(),
                 result => result?,
             }
             if let Some(end) = self.wait_timeout(time)? {
@@ -152,20 +174,26 @@ impl Process {
     }
 
     /// How it ended, now that it has. papad may be told of it a moment later than everybody else.
-    fn end(&self) -> Result<End> {
-        let deadline = Instant::now() + self.papa.deadline();
+    fn end(&self, deadline: Deadline) -> Result<Option<End>> {
+        let recorded_by = Deadline::after(self.papa.deadline());
         loop {
-            if let Some(end) = kernels_word(self.pidfd.get()) {
-                return Ok(end);
+            if let Some(end) = self.info.end().or_else(|| kernels_word(self.pidfd.get())) {
+                return Ok(Some(end));
             }
-            let listed = self.reload()?;
+            let listed = match self.reload_within(self.time_to_answer(deadline)) {
+                Err(error) if is_over(deadline, &error) => return Ok(None),
+                listed => listed?,
+            };
             if let Some(end) = papads_word(listed.as_ref(), self.pidfd.get()) {
-                return Ok(end);
+                return Ok(Some(end));
             }
-            if Instant::now() > deadline {
+            if deadline.has_passed() {
+                return Ok(None);
+            }
+            if recorded_by.has_passed() {
                 return Err(unrecorded(&self.info));
             }
-            thread::sleep(PAUSE);
+            thread::sleep(deadline.left_of(PAUSE));
         }
     }
 }
@@ -176,9 +204,14 @@ impl fmt::Debug for Process {
     }
 }
 
+/// Whether papad has not answered because there was no more time for that.
+fn is_over(deadline: Deadline, error: &Error) -> bool {
+    error.kind() == ErrorKind::Timeout && deadline.has_passed()
+}
+
 pub(crate) fn send(info: &ProcessInfo, pidfd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
     // Until papad's keeper has reaped it, a process that has ended takes signals still.
-    if sys::wait_readable(pidfd, Some(Instant::now())).unwrap_or(false) {
+    if sys::wait_readable(pidfd, Deadline::after(Duration::ZERO)).unwrap_or(false) {
         return Err(pidfd::ended(info));
     }
     sys::pidfd_send_signal(pidfd, signal.number()).map_err(|error| {

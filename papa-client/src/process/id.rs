@@ -23,6 +23,16 @@ impl ProcessId {
             .map_err(|error| Error::protocol("papad's id is none").because(error))?;
         Ok(Self { papad, number })
     }
+
+    /// Which papad it belongs to.
+    pub(crate) fn papad(self) -> u64 {
+        self.papad
+    }
+
+    /// Its number among that papad's processes, which are counted up.
+    pub(crate) fn number(self) -> u64 {
+        self.number
+    }
 }
 
 impl fmt::Display for ProcessId {

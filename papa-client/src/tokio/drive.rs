@@ -4,11 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::sys;
 
@@ -42,18 +43,22 @@ impl Waiter {
         }
     }
 
+    /// The same, to await. Only the task that has asked last is woken.
     pub(super) async fn step<T>(&self, mut step: impl FnMut() -> Poll<Result<T>>) -> Result<T> {
         poll_fn(|context| self.poll_step(context, &mut step)).await
     }
 
-    /// Waits until the descriptor is readable.
+    /// Waits until the descriptor is readable. Unlike [`Self::step`] any number of tasks may do so.
     pub(super) async fn readable(&self) -> Result<()> {
-        self.step(|| match sys::wait_readable(self.0.get_ref(), Some(Instant::now())) {
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(cannot_wait(error))),
-        })
-        .await
+        loop {
+            let mut told = self.0.readable().await.map_err(cannot_wait)?;
+            let now = Deadline::after(Duration::ZERO);
+            if sys::wait_readable(self.0.get_ref(), now).map_err(cannot_wait)? {
+                return Ok(());
+            }
+            // What the runtime was told since it told this task stays.
+            told.clear_ready();
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! A lock that keeps a second process manager out.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Papa;
 use super::drive::Waiter;
@@ -11,6 +11,9 @@ use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, Result};
 use crate::lock::{Claim, FIRST_PAUSE, LONGEST_PAUSE};
 use crate::name::Name;
+
+/// How long to believe that a lock is held, unless its session ends.
+const TIME_TO_ASK: Duration = Duration::from_secs(1);
 
 /// A lock that is held: [`papa_client::Lock`](crate::Lock) with calls to await.
 #[must_use = "a lock is released when it is dropped"]
@@ -32,21 +35,25 @@ impl Lock {
     }
 
     /// Takes the lock as soon as nobody holds it, or gives up after some time. It is tried again
-    /// and again, at most four times a second; who waits longest is not served first.
+    /// and again, about four times a second; who waits longest is not served first.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] if somebody else has held it all the time.
+    /// [`ErrorKind::Timeout`] if somebody else has held it all the time, or papad does not answer.
     pub async fn acquire(
         endpoint: &Endpoint,
         name: impl AsRef<[u8]>,
         patience: Duration,
     ) -> Result<Self> {
         let claim = Claim::new(name.as_ref())?;
-        let deadline = Instant::now() + patience;
+        let acquired = timeout(patience, Self::try_until_acquired(endpoint, &claim)).await;
+        acquired.unwrap_or_else(|_| Err(claim.too_late()))
+    }
+
+    async fn try_until_acquired(endpoint: &Endpoint, claim: &Claim) -> Result<Self> {
         let mut pause = FIRST_PAUSE;
         let mut papa = Papa::connect(endpoint).await?;
         loop {
-            match Self::claim(&papa, &claim).await {
+            match Self::claim(&papa, claim).await {
                 Ok(Some(lock)) => return Ok(lock),
                 Ok(None) => {}
                 // Whatever was done for that session is undone.
@@ -55,10 +62,7 @@ impl Lock {
                 }
                 Err(error) => return Err(error),
             }
-            if Instant::now() >= deadline {
-                return Err(claim.too_late());
-            }
-            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+            sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }
     }
@@ -76,11 +80,14 @@ impl Lock {
         value.is_ok_and(|value| value.as_ref() == Some(&self.claim.token))
     }
 
-    /// Waits until the lock is lost.
+    /// Waits until the lock is lost: with its session at once, and if somebody has removed papad's
+    /// value within a second or so. Any number of tasks may wait. When papad does not answer in
+    /// time, it counts as lost.
     pub async fn lost(&self) {
         loop {
             // An answer to somebody who asks whether it is held makes it readable, too.
-            if self.waiter.readable().await.is_err() || !self.is_held().await {
+            let readable = timeout(TIME_TO_ASK, self.waiter.readable()).await;
+            if matches!(readable, Ok(Err(_))) || !self.is_held().await {
                 return;
             }
         }

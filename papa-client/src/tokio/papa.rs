@@ -17,6 +17,7 @@ use super::Process;
 use super::drive::Waiter;
 use crate::calls;
 use crate::client::{Call, Client};
+use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::methods::papa_methods;
@@ -105,10 +106,15 @@ impl Papa {
 
     pub(super) async fn call<T>(&self, call: Call<T>) -> Result<T> {
         let time = self.deadline();
-        let Session { client, waiter } = &mut *self.shared.session.lock().await;
+        let deadline = Deadline::after(time);
+        let Ok(mut session) = timeout(time, self.shared.session.lock()).await else {
+            let what = format!("other calls of this session have taken all of {time:?}");
+            return Err(Error::new(ErrorKind::Timeout, what));
+        };
+        let Session { client, waiter } = &mut *session;
         client.begin(call.ask);
-        let answered = timeout(time, waiter.step(|| client.poll())).await;
-        match answered {
+        let step = waiter.step(|| client.poll());
+        match timeout(deadline.left_of(time), step).await {
             Ok(answers) => (call.read)(answers?),
             Err(_) => Err(client.too_late(time)),
         }

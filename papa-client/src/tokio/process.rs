@@ -3,13 +3,14 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
 use super::Papa;
 use super::drive::Waiter;
 use crate::calls;
+use crate::deadline::Deadline;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::papa::own;
@@ -126,16 +127,16 @@ impl Process {
 
     /// How it ended, now that it has. papad may be told of it a moment later than everybody else.
     async fn end(&self) -> Result<End> {
-        let deadline = Instant::now() + self.papa.deadline();
+        let recorded_by = Deadline::after(self.papa.deadline());
         loop {
-            if let Some(end) = kernels_word(self.pidfd.get()) {
+            if let Some(end) = self.info.end().or_else(|| kernels_word(self.pidfd.get())) {
                 return Ok(end);
             }
             let listed = self.reload().await?;
             if let Some(end) = papads_word(listed.as_ref(), self.pidfd.get()) {
                 return Ok(end);
             }
-            if Instant::now() > deadline {
+            if recorded_by.has_passed() {
                 return Err(unrecorded(&self.info));
             }
             sleep(PAUSE).await;

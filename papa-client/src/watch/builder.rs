@@ -34,7 +34,8 @@ pub enum OnDisconnect {
 /// A watch that is to begin: see [`Papa::watch`](crate::Papa::watch).
 ///
 /// Unless told otherwise it takes all output from the oldest byte that is kept, and goes on until
-/// it is stopped or, where no pattern has a `*`, all its processes have ended.
+/// it is stopped or, where no pattern has a `*`, all its processes have ended. A pattern without a
+/// `*` stands for the process that has the name when the watch begins, and for no later one.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is watched before `start`"]
 pub struct WatchBuilder<P> {
@@ -62,10 +63,6 @@ impl Plan {
     pub(crate) fn request(&self, names: Vec<Vec<u8>>, from: WatchFrom) -> Watch {
         let (mode, follow, data, window) = (self.mode, self.follow, self.data, self.window);
         Watch { names, mode, from, follow, data, window }
-    }
-
-    pub(crate) fn has_wildcard(&self) -> bool {
-        self.patterns.iter().any(Pattern::is_wildcard)
     }
 }
 
@@ -129,7 +126,9 @@ impl<P> WatchBuilder<P> {
     }
 
     /// Tells only how processes end, and nothing of their output, which is neither kept nor taken
-    /// for this watcher.
+    /// for this watcher. So when an end is acknowledged, the process leaves papad's list, and its
+    /// name is free, only if it has written nothing or somebody else takes its output: see
+    /// [`ProcessBuilder::replace_ended`](crate::ProcessBuilder::replace_ended).
     pub fn only_exits(self) -> Self {
         self.with(|plan| plan.data = false)
     }

@@ -10,12 +10,16 @@ use std::sync::Arc;
 use papa_protocol::exact::{AckTo, WatchRequest};
 
 use crate::name::Name;
+use crate::process::ProcessId;
+use crate::watch::done::Done;
 use crate::watch::event::{Item, What, Who};
 
 /// One watcher's ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     tracks: BTreeMap<Name, Track>,
+    /// Processes that have no track any more: their ends were acknowledged, to papad too.
+    done: Done,
     /// Batches that were handed out and are not acknowledged up to the first of them.
     handed: VecDeque<Handed>,
     /// The number of the next batch.
@@ -100,16 +104,19 @@ impl Ledger {
         self.tracks.values()
     }
 
-    /// Begins with a process at a position: all before is taken.
+    /// Begins with a process at a position: all before is taken. Of one that is done, all there is
+    /// was.
     pub(crate) fn begin(&mut self, who: Arc<Who>, position: u64) -> &mut Track {
         let name = who.name.clone();
+        let is_done = self.is_done(who.id);
+        let position = if is_done { u64::MAX } else { position };
         let track = Track {
             who,
-            is_announced: false,
+            is_announced: is_done,
             follows_removed: false,
             received: position,
             taken: position,
-            end: EndOf::Open,
+            end: if is_done { EndOf::Taken } else { EndOf::Open },
         };
         match self.tracks.entry(name) {
             Entry::Vacant(entry) => entry.insert(track),
@@ -170,35 +177,33 @@ impl Ledger {
     pub(crate) fn take_unsent(&mut self) -> Vec<u8> {
         let mut lines = Vec::new();
         for name in std::mem::take(&mut self.unsent) {
-            if let Some(track) = self.tracks.get(&name) {
-                let to = match track.end {
-                    EndOf::Taken => AckTo::Closed,
-                    EndOf::Open | EndOf::Received => AckTo::Position(track.taken),
-                };
-                WatchRequest::Ack { name: name.to_vec(), to }.write(&mut lines);
-            }
+            let Entry::Occupied(track) = self.tracks.entry(name.clone()) else {
+                continue;
+            };
+            let to = match track.get().end {
+                EndOf::Taken => {
+                    self.done.insert(track.remove().who.id);
+                    AckTo::Closed
+                }
+                EndOf::Open | EndOf::Received => AckTo::Position(track.get().taken),
+            };
+            WatchRequest::Ack { name: name.to_vec(), to }.write(&mut lines);
         }
         lines
     }
 
-    /// Processes with which there is nothing more to do than to know that.
-    pub(crate) fn done(&self) -> Vec<Arc<Who>> {
-        let done = self.tracks.values().filter(|track| track.end == EndOf::Taken);
-        done.map(|track| Arc::clone(&track.who)).collect()
+    /// Whether nothing more is to be done about this process than to know that, and papad was told.
+    pub(crate) fn is_done(&self, id: ProcessId) -> bool {
+        self.done.contains(id)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.tracks.len()
+    /// Forgets what is done and not on papad's list any more.
+    pub(crate) fn keep_done(&mut self, listed: impl Iterator<Item = ProcessId>) {
+        self.done.keep(listed);
     }
 
-    /// Forgets processes that are done.
-    pub(crate) fn forget_done(&mut self, done: &[Arc<Who>]) {
-        for who in done {
-            let is_it = |track: &Track| track.who == *who && track.end == EndOf::Taken;
-            if self.tracks.get(&who.name).is_some_and(is_it) {
-                self.forget(who.name.as_bytes());
-            }
-        }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
     }
 }
 
@@ -251,7 +256,7 @@ mod tests {
         let batch = ledger.hand_out(marks(&items));
         ledger.acknowledge(batch);
         assert_eq!(sent(&mut ledger), "ack a closed\nack b 6\n");
-        assert_eq!(ledger.done(), [a]);
+        assert!(ledger.is_done(a.id) && !ledger.is_done(b.id));
     }
 
     #[test]
@@ -273,5 +278,20 @@ mod tests {
         assert_eq!(ledger.forget(b"a"), None);
         ledger.begin(Arc::clone(&a), 0).is_announced = true;
         assert_eq!(ledger.forget(b"a"), Some(a));
+    }
+
+    #[test]
+    fn a_process_that_is_done_and_met_again_is_acknowledged_again_and_not_told() {
+        let (mut ledger, a) = (Ledger::default(), who("a", 1));
+        ledger.begin(Arc::clone(&a), 0).is_announced = true;
+        let batch = ledger.hand_out(marks(&[closed(&a, 7)]));
+        ledger.acknowledge(batch);
+        assert_eq!(sent(&mut ledger), "ack a closed\n");
+        assert!(ledger.is_empty());
+        let track = ledger.begin(Arc::clone(&a), 0);
+        assert!(track.is_announced && track.received >= 7);
+        ledger.send_again(&a.name);
+        assert_eq!(sent(&mut ledger), "ack a closed\n");
+        assert!(ledger.is_empty());
     }
 }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use papa_protocol::exact::{From as WatchFrom, Mode, Request, Watch, WatchRequest};
 use papa_protocol::name::{Noun, Patterns};
 
+use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::process::ProcessInfo;
@@ -21,14 +22,6 @@ use crate::watch::reading::{Reading, Then};
 use crate::watch::resume::{Pending, resume};
 use crate::wire::Wire;
 
-/// Processes that are done and remembered, in case papad has not heard so. When there are more,
-/// papad is asked.
-const MAX_DONE: usize = 1024;
-
-/// A pattern that matches nothing, since no name begins with a space. To watch it, without
-/// following, changes nothing; that it is answered tells that all before it was heard.
-const NOTHING: &[u8] = b" *";
-
 /// One watch.
 pub(crate) struct Machine {
     wire: Wire,
@@ -37,13 +30,15 @@ pub(crate) struct Machine {
     patience: Duration,
     phase: Phase,
     /// When to give up coming back.
-    until: Option<Instant>,
+    until: Option<Deadline>,
     reading: Reading,
     /// Batches that were dropped and are to be given again, by number.
     returned: BTreeMap<u64, Contents>,
     /// An error to be told when everything before it was handed out.
     to_tell: Option<Error>,
     stop: Stop,
+    /// Whether the next poll has something to do that no descriptor tells of.
+    is_due: bool,
     alarm: Alarm,
 }
 
@@ -68,7 +63,7 @@ enum Stop {
 enum Alarm {
     Off,
     Now,
-    At(Instant),
+    At(Deadline),
 }
 
 impl From<Start> for WatchFrom {
@@ -93,6 +88,7 @@ impl Machine {
             returned: BTreeMap::new(),
             to_tell: None,
             stop: Stop::No,
+            is_due: false,
             alarm: Alarm::Off,
         })
     }
@@ -122,6 +118,8 @@ impl Machine {
 
     fn poll_until(&mut self, is_enough: impl Fn(&Self) -> bool) -> Poll<Result<()>> {
         let result = self.advance(is_enough);
+        // After an error it goes on with the next poll, and not before.
+        self.is_due = matches!(result, Poll::Ready(Err(_)));
         self.set_alarm(result.is_pending());
         result
     }
@@ -142,9 +140,13 @@ impl Machine {
     /// The caller has acknowledged a batch.
     pub(crate) fn acknowledge(&mut self, number: u64) {
         self.reading.ledger.acknowledge(number);
-        if self.phase == Phase::Watching {
-            // If the connection has ended, the next poll finds out.
-            let _ = self.say();
+        if self.phase == Phase::Watching
+            && let Err(error) = self.say()
+        {
+            // Whoever waits for the connection would wait in vain: it is waited for no more.
+            self.lost(error);
+            self.is_due = true;
+            self.set_alarm(false);
         }
     }
 
@@ -176,14 +178,14 @@ impl Machine {
 
     /// Whether everything is as it should be for a watch.
     fn is_settled(&self) -> bool {
-        let is_fence = |pending: &Pending| matches!(pending, Pending::Fence(_));
-        self.phase == Phase::Watching && self.reading.pending.iter().all(is_fence)
+        self.phase == Phase::Watching && self.reading.pending.is_empty()
     }
 
     fn set_alarm(&mut self, is_waiting: bool) {
         let is_over = self.phase == Phase::Finished;
         let alarm = match self.until {
-            _ if is_over || self.to_tell.is_some() || !self.returned.is_empty() => Alarm::Now,
+            _ if is_over || self.is_due || self.to_tell.is_some() => Alarm::Now,
+            _ if !self.returned.is_empty() => Alarm::Now,
             Some(until) if is_waiting && !self.is_settled() => Alarm::At(until),
             _ => Alarm::Off,
         };
@@ -192,7 +194,7 @@ impl Machine {
             self.wire.set_alarm(match alarm {
                 Alarm::Off => None,
                 Alarm::Now => Some(Duration::ZERO),
-                Alarm::At(time) => Some(time.saturating_duration_since(Instant::now())),
+                Alarm::At(deadline) => deadline.left(),
             });
         }
     }
@@ -218,6 +220,8 @@ impl Machine {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
                     self.leave();
+                    // Whoever tries again at once is not to make papad work without a pause.
+                    self.wire.pause(Error::disconnected());
                     return Poll::Ready(Err(error));
                 }
                 Poll::Pending => return self.wait(),
@@ -231,8 +235,8 @@ impl Machine {
             self.until = None;
             return Poll::Pending;
         }
-        let now = Instant::now();
-        if now < *self.until.get_or_insert(now + self.patience) {
+        let patience = self.patience;
+        if !self.until.get_or_insert_with(|| Deadline::after(patience)).has_passed() {
             return Poll::Pending;
         }
         self.until = None;
@@ -258,7 +262,11 @@ impl Machine {
         if self.stop != Stop::No {
             self.to_tell = Some(error);
             self.finish();
-        } else if self.reading.has_started && self.plan.on_disconnect == OnDisconnect::Report {
+            return;
+        }
+        // A request that ends the server each time is not to be sent without pause.
+        self.wire.pause(Error::disconnected());
+        if self.reading.has_started && self.plan.on_disconnect == OnDisconnect::Report {
             self.to_tell = Some(error);
         }
     }
@@ -267,7 +275,7 @@ impl Machine {
         match self.wire.poll_up() {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(error)) if error.kind() == ErrorKind::NotRunning => {
+            Poll::Ready(Err(error)) if self.will_pass(&error) => {
                 self.wire.pause(error);
                 // The pause may be long enough to give up in.
                 return Poll::Pending;
@@ -278,7 +286,7 @@ impl Machine {
         self.reading.begin(&papad.id);
         let names = self.plan.patterns.iter().map(|it| it.as_bytes().to_vec()).collect();
         let Reading { has_started, ledger, .. } = &self.reading;
-        if *has_started || ledger.len() > 0 || !self.plan.places.is_empty() {
+        if *has_started || !ledger.is_empty() || !self.plan.places.is_empty() {
             let list = Request::List { noun: Noun::Process, names: Patterns::new(names) };
             if let Some(session) = self.wire.session() {
                 session.ask(list.into())?;
@@ -289,6 +297,17 @@ impl Machine {
             self.watch(vec![(Pending::Rest, request)]);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether what keeps it from connecting will pass: papad comes back, and has too many sessions
+    /// only as long as others do not end theirs. At the beginning the latter is for the caller to
+    /// know.
+    fn will_pass(&self, error: &Error) -> bool {
+        match error.kind() {
+            ErrorKind::NotRunning => true,
+            ErrorKind::Limit => self.reading.has_started,
+            _ => false,
+        }
     }
 
     fn list(&mut self) -> Poll<Result<()>> {
@@ -341,16 +360,8 @@ impl Machine {
         let is_free = self.wire.session().is_some_and(|session| session.to_send().is_none());
         if is_free && self.reading.pending.is_empty() {
             let mut lines = self.reading.ledger.take_unsent();
-            match self.plan.mode {
-                Mode::Take => self.fence(&mut lines),
-                Mode::Peek => {
-                    lines.clear();
-                    if self.reading.ledger.len() > MAX_DONE {
-                        // Whoever takes their output has let them go long ago.
-                        let done = self.reading.ledger.done();
-                        self.reading.ledger.forget_done(&done);
-                    }
-                }
+            if self.plan.mode == Mode::Peek {
+                lines.clear();
             }
             if self.stop == Stop::Wanted {
                 self.stop = Stop::Said;
@@ -362,20 +373,6 @@ impl Machine {
             }
         }
         Ok(())
-    }
-
-    /// Asks whether papad has heard of all that is done, if that is much.
-    fn fence(&mut self, lines: &mut Vec<u8>) {
-        if self.reading.ledger.len() <= MAX_DONE || !self.plan.has_wildcard() {
-            return;
-        }
-        let done = self.reading.ledger.done();
-        if done.len() > MAX_DONE {
-            let mut request = self.plan.request(vec![NOTHING.to_vec()], WatchFrom::Oldest);
-            request.follow = false;
-            WatchRequest::Watch(request).write(lines);
-            self.reading.pending.push_back(Pending::Fence(done));
-        }
     }
 
     fn receive(&mut self) -> Poll<Result<()>> {
@@ -394,7 +391,11 @@ impl Machine {
             Ok(count) => {
                 self.reading.buffer.add(count);
                 self.until = None;
-                match self.reading.read() {
+                let read = self.reading.read();
+                if self.is_settled() {
+                    self.wire.settle();
+                }
+                match read {
                     Ok(Then::Receive) => {}
                     Ok(Then::Finish) => self.finish(),
                     Ok(Then::StartOver) => self.leave(),

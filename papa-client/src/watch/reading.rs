@@ -54,7 +54,8 @@ pub(crate) enum Then {
 
 /// The rest of a frame of output.
 struct Body {
-    who: Arc<Who>,
+    /// `None` if it was all received before: nobody is to be handed any of it.
+    who: Option<Arc<Who>>,
     stream: Stream,
     time: SystemTime,
     /// Of the next byte.
@@ -104,7 +105,7 @@ impl Reading {
     pub(crate) fn read(&mut self) -> Result<Then> {
         loop {
             if let Some(body) = self.body.take() {
-                if !self.read_body(body)? {
+                if !self.read_body(body) {
                     return Ok(Then::Receive);
                 }
                 continue;
@@ -132,27 +133,29 @@ impl Reading {
     }
 
     /// Takes what is there of a frame's output; false if more is to come.
-    fn read_body(&mut self, mut body: Body) -> Result<bool> {
+    fn read_body(&mut self, mut body: Body) -> bool {
         let mut range = self.buffer.take(body.left);
         let length = range.len() as u64;
         let position = body.position;
         body.position += length;
         body.left -= length;
         let is_whole = body.left == 0;
-        let track = self.ledger.get_mut(body.who.name.as_bytes()).ok_or_else(unwatched)?;
-        // Some of it may have been received over another connection.
-        let known = track.received.saturating_sub(position).min(length);
-        range.start += known as usize;
-        if !range.is_empty() {
-            track.received = position + length;
-            let Body { stream, time, .. } = body;
-            let what = What::Output { stream, position: position + known, time, range };
-            self.items.push(Item { who: Arc::clone(&body.who), what });
+        let name = body.who.as_ref().map(|who| who.name.as_bytes());
+        if let Some(track) = name.and_then(|name| self.ledger.get_mut(name)) {
+            // Some of it may have been received over another connection.
+            let known = track.received.saturating_sub(position).min(length);
+            range.start += known as usize;
+            if !range.is_empty() {
+                track.received = position + length;
+                let Body { stream, time, .. } = body;
+                let what = What::Output { stream, position: position + known, time, range };
+                self.items.push(Item { who: Arc::clone(&track.who), what });
+            }
         }
         if !is_whole {
             self.body = Some(body);
         }
-        Ok(is_whole)
+        is_whole
     }
 
     fn read_head(&mut self, head: ReplyHead) -> Result<Then> {
@@ -169,17 +172,11 @@ impl Reading {
         };
         let is_absent = matches!(failure.code, Code::NotFound | Code::Gone);
         match self.pending.front() {
-            Some(Pending::Known(_)) if is_absent => {
-                self.answer = Some((0, false));
-                self.end_answer();
-                Ok(Then::Receive)
-            }
-            // It was there when papad was asked what it has.
-            Some(Pending::Rest) if is_absent && self.has_started => Ok(Then::StartOver),
+            // It was there when papad was asked what it has. If it was the last, nothing is watched
+            // now, and papad says no more.
+            Some(Pending::Known(_)) if is_absent => Ok(Then::StartOver),
             Some(Pending::Known(_) | Pending::Rest) => Err(failure.into()),
-            Some(Pending::Fence(_)) | None => {
-                acknowledgement_refused(failure).map(|()| Then::Receive)
-            }
+            None => acknowledgement_refused(failure).map(|()| Then::Receive),
         }
     }
 
@@ -188,7 +185,14 @@ impl Reading {
         let name = line.name()?;
         let id = ProcessId::new(&self.papad, line.number("id")?)?;
         let position = line.number("from")?;
-        self.join(Who { name, id }, line.number("pid")?, position);
+        // What has come while there was no connection is told from its first byte, like all that
+        // joins.
+        let is_late = self.has_started && self.pending.front() == Some(&Pending::Rest);
+        let begin = if is_late { 0 } else { position };
+        self.join(Who { name: name.clone(), id }, line.number("pid")?, begin);
+        if is_late && self.has_data {
+            self.lose_until(name.as_bytes(), position);
+        }
         if let Some((left, has_lines)) = &mut self.answer {
             *left = left.saturating_sub(1);
             *has_lines = true;
@@ -206,7 +210,6 @@ impl Reading {
         match self.pending.pop_front() {
             // It was removed and still runs.
             Some(Pending::Known(name)) if !has_lines => self.forget(name.as_bytes()),
-            Some(Pending::Fence(done)) => self.ledger.forget_done(&done),
             Some(Pending::Known(_) | Pending::Rest) | None => {}
         }
         self.has_started |= self.pending.is_empty();
@@ -241,20 +244,22 @@ impl Reading {
     fn read_frame(&mut self, frame: Frame) -> Result<Then> {
         match frame {
             Frame::Data { name, stream, position, time: at, length } => {
-                let who = self.lose_until(&name, position)?;
+                let who = self.lose_until(&name, position);
                 if length > 0 {
                     self.body =
                         Some(Body { who, stream, time: time(at.0), position, left: length });
                 }
             }
             Frame::Lost { name, position, bytes } => {
-                self.lose_until(&name, position.saturating_add(bytes))?;
+                self.lose_until(&name, position.saturating_add(bytes));
             }
             Frame::Closed { name, position, time: at, end } => {
                 if self.has_data {
-                    self.lose_until(&name, position)?;
+                    self.lose_until(&name, position);
                 }
-                let track = self.ledger.get_mut(&name).ok_or_else(unwatched)?;
+                let Some(track) = self.ledger.get_mut(&name) else {
+                    return Ok(Then::Receive);
+                };
                 match track.end {
                     EndOf::Open => {
                         track.end = EndOf::Received;
@@ -286,16 +291,17 @@ impl Reading {
     }
 
     /// What was not received of a process before this position never will be. If anything was not,
-    /// that is an event.
-    fn lose_until(&mut self, name: &[u8], position: u64) -> Result<Arc<Who>> {
-        let track = self.ledger.get_mut(name).ok_or_else(unwatched)?;
+    /// that is an event. `None` if it is done: who only looks is sent such a one again where two
+    /// requests of one connection name it.
+    fn lose_until(&mut self, name: &[u8], position: u64) -> Option<Arc<Who>> {
+        let track = self.ledger.get_mut(name)?;
         let who = Arc::clone(&track.who);
         if let Some(bytes) = position.checked_sub(track.received).filter(|&bytes| bytes > 0) {
             let what = What::Lost { position: track.received, bytes };
             track.received = position;
             self.items.push(Item { who: Arc::clone(&who), what });
         }
-        Ok(who)
+        Some(who)
     }
 }
 
@@ -313,10 +319,6 @@ fn is_known(line: &[u8]) -> bool {
     let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     let known = ["ok", "error", "data", "lost", "closed", "joined", "removed", "end"];
     known.iter().any(|it| it.as_bytes() == word)
-}
-
-fn unwatched() -> Error {
-    Error::protocol("papad sent something of a process that is not watched")
 }
 
 #[cfg(test)]
@@ -425,8 +427,15 @@ mod tests {
         assert_eq!(read(&mut reading, b"closed a 0 0 exit 3\n"), "");
         reading.ledger.acknowledge(0);
         assert_eq!(reading.ledger.take_unsent(), b"ack a closed\n");
-        assert_eq!(read(&mut reading, b"closed a 0 0 exit 3\n"), "");
+        // papad was killed before it heard so.
+        reading.leave();
+        begin(&mut reading);
+        let again = b"ok 1\nname=a id=1 pid=7 from=0\ndata a out 0 0 2\nabclosed a 2 0 exit 3\n";
+        assert_eq!(read(&mut reading, again), "");
         assert_eq!(reading.ledger.take_unsent(), b"ack a closed\n");
+        // Two requests of one connection may name it.
+        let more = b"data a out 0 0 2\nablost a 2 1\nclosed a 3 0 exit 3\njoined b 2 8\n";
+        assert_eq!(read(&mut reading, more), "b joined 0");
     }
 
     #[test]
@@ -446,20 +455,39 @@ mod tests {
         assert!(receive(&mut first, b"error not-found \"no a\"\n").is_err());
         let mut reading = reading();
         assert_eq!(receive(&mut reading, b"error not-found \"no a\"\n").unwrap(), Then::Receive);
-        begin(&mut reading);
-        let absent = receive(&mut reading, b"error not-found \"no a\"\n").unwrap();
-        assert_eq!(absent, Then::StartOver);
+    }
+
+    /// One that has come back to a process.
+    fn coming_back() -> Reading {
+        let mut reading = reading();
+        read(&mut reading, b"joined a 1 7\n");
+        reading.leave();
+        reading.pending.push_back(Pending::Known(Name::new("a").unwrap()));
+        reading
     }
 
     #[test]
-    fn a_known_process_that_is_not_there_is_removed() {
-        for answer in ["ok 0\n", "error not-found \"no a\"\n"] {
-            let mut reading = reading();
-            read(&mut reading, b"joined a 1 7\n");
-            reading.leave();
-            reading.pending.push_back(Pending::Known(Name::new("a").unwrap()));
-            assert_eq!(read(&mut reading, answer.as_bytes()), "a removed", "{answer}");
-        }
+    fn a_known_process_that_was_removed_and_runs_on_is_told() {
+        assert_eq!(read(&mut coming_back(), b"ok 0\n"), "a removed");
+    }
+
+    #[test]
+    fn when_a_known_process_has_gone_since_it_was_listed_the_list_is_asked_for_again() {
+        let gone = receive(&mut coming_back(), b"error not-found \"no a\"\n").unwrap();
+        assert_eq!(gone, Then::StartOver);
+    }
+
+    #[test]
+    fn what_was_pushed_out_before_a_process_was_found_is_lost() {
+        let mut reading = reading();
+        reading.leave();
+        begin(&mut reading);
+        let found = b"ok 1\nname=a id=1 pid=7 from=10\ndata a out 10 0 2\nxy";
+        assert_eq!(read(&mut reading, found), "a joined 0, a lost 0+10, a 10 xy");
+        // When a watch begins it is not: nobody has watched before.
+        let mut first = Reading::new(true);
+        begin(&mut first);
+        assert_eq!(read(&mut first, b"ok 1\nname=a id=1 pid=7 from=10\n"), "a joined 10");
     }
 
     #[test]
@@ -474,7 +502,7 @@ mod tests {
     fn a_frame_of_a_later_papad_is_passed_over_and_a_bad_one_is_not() {
         let mut reading = reading();
         assert_eq!(receive(&mut reading, b"weather a sunny\n").unwrap(), Then::Receive);
-        for line in [&b"data a out 0\n"[..], b"lost a x 1\n", b"data nobody out 0 0 1\n"] {
+        for line in [&b"data a out 0\n"[..], b"lost a x 1\n", b"data a out 0 0 x\n"] {
             assert!(receive(&mut reading, line).is_err(), "{}", line.escape_ascii());
         }
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use papa_protocol::exact::{From as WatchFrom, Mode, Watch};
 
-use crate::name::Name;
+use crate::name::{Name, Pattern};
 use crate::process::ProcessInfo;
 use crate::watch::builder::Plan;
 use crate::watch::event::Who;
-use crate::watch::ledger::Ledger;
+use crate::watch::ledger::{EndOf, Ledger};
 
 /// A request that a watching session is to answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub(crate) enum Pending {
     Known(Name),
     /// To watch whatever else there is.
     Rest,
-    /// To tell that papad has heard all before it. These were done by then.
-    Fence(Vec<Arc<Who>>),
 }
 
 /// How to go on.
@@ -35,8 +33,10 @@ pub(crate) struct Resumption {
 /// place for are put into the ledger.
 ///
 /// Every process that is known is watched from where it was left, and each only if it is the same
-/// still: a position says nothing about another process of that name. Then the patterns are
-/// watched, which adds those that came meanwhile.
+/// still: a position says nothing about another process of that name. One that is done and listed
+/// still has papad wait for the acknowledgement of its end. Then the patterns are watched, which
+/// adds those that came meanwhile. A pattern without a `*` stands for the process that had the name
+/// when the watch began, and is not asked for again.
 pub(crate) fn resume(
     plan: &mut Plan,
     ledger: &mut Ledger,
@@ -53,26 +53,38 @@ pub(crate) fn resume(
     let mut resumption = Resumption::default();
     for track in ledger.tracks() {
         let name = &track.who.name;
-        if listed.get(name).is_none_or(|info| info.id != track.who.id) {
+        let Some(info) = listed.get(name).filter(|info| info.id == track.who.id) else {
             resumption.gone.push(name.clone());
             continue;
-        }
+        };
+        // Of one that was done before, all there is was taken.
+        let (taken, received) = match track.end {
+            EndOf::Taken => (info.next, info.next),
+            EndOf::Open | EndOf::Received => (track.taken, track.received),
+        };
         let from = match (plan.data, plan.mode) {
             (false, _) => WatchFrom::Oldest,
             // What was received and not acknowledged is not to be taken off papad's hands yet.
-            (true, Mode::Take) => WatchFrom::Position(track.taken),
-            (true, Mode::Peek) => WatchFrom::Position(track.received),
+            (true, Mode::Take) => WatchFrom::Position(taken),
+            (true, Mode::Peek) => WatchFrom::Position(received),
         };
-        let request = plan.request(vec![name.to_vec()], from);
-        resumption.requests.push((Pending::Known(name.clone()), request));
+        resumption.watch(plan, name, from);
     }
-    let is_known = |name: &Name| resumption.requests.iter().any(|(it, _)| is_about(it, name));
-    let names = plan.patterns.iter().filter(|pattern| {
-        let is_new =
-            || listed.keys().any(|name| pattern.matches(name.as_bytes()) && !is_known(name));
-        // The first time, one that is not there is an error of papad's to tell.
-        pattern.is_wildcard() || is_new() || (is_first && !listed_name(&listed, pattern.as_bytes()))
-    });
+    ledger.keep_done(listed.values().map(|info| info.id));
+    if plan.mode == Mode::Take {
+        for info in listed.values().filter(|info| ledger.is_done(info.id)) {
+            // Not from a position: nothing is to be kept until it is taken from there.
+            resumption.watch(plan, &info.name, WatchFrom::Newest);
+        }
+    }
+    let is_known = |pattern: &Pattern| {
+        let is_it = |pending: &Pending| matches!(pending, Pending::Known(name) if name.as_bytes() == pattern.as_bytes());
+        resumption.requests.iter().any(|(pending, _)| is_it(pending))
+    };
+    let names = plan
+        .patterns
+        .iter()
+        .filter(|pattern| pattern.is_wildcard() || (is_first && !is_known(pattern)));
     let names: Vec<Vec<u8>> = names.map(|pattern| pattern.as_bytes().to_vec()).collect();
     if !names.is_empty() {
         // What has come meanwhile is wanted from its first byte, wherever the watch began.
@@ -82,12 +94,12 @@ pub(crate) fn resume(
     resumption
 }
 
-fn is_about(pending: &Pending, name: &Name) -> bool {
-    matches!(pending, Pending::Known(known) if known == name)
-}
-
-fn listed_name(listed: &BTreeMap<&Name, &ProcessInfo>, name: &[u8]) -> bool {
-    listed.contains_key(&Name::told(name))
+impl Resumption {
+    /// Asks for one process.
+    fn watch(&mut self, plan: &Plan, name: &Name, from: WatchFrom) {
+        let request = plan.request(vec![name.to_vec()], from);
+        self.requests.push((Pending::Known(name.clone()), request));
+    }
 }
 
 #[cfg(test)]
@@ -165,12 +177,36 @@ mod tests {
     }
 
     #[test]
-    fn another_process_of_the_same_name_is_read_from_its_beginning() {
+    fn a_name_stands_for_the_process_that_had_it_when_the_watch_began() {
         let mut ledger = Ledger::default();
         known(&mut ledger, "web", 1);
-        let resumption = resume(&mut plan(&["web"]), &mut ledger, &[listed("web", 2)], false);
+        let listed = [listed("web", 2)];
+        let resumption = resume(&mut plan(&["web"]), &mut ledger, &listed, false);
         assert_eq!(resumption.gone, [name("web")]);
-        assert_eq!(asked(&resumption), [("web".to_owned(), WatchFrom::Oldest)]);
+        assert!(resumption.requests.is_empty());
+        let resumption = resume(&mut plan(&["web*"]), &mut ledger, &listed, false);
+        assert_eq!(asked(&resumption), [("web*".to_owned(), WatchFrom::Oldest)]);
+    }
+
+    #[test]
+    fn papad_is_told_again_of_what_is_done_and_on_its_list() {
+        let mut ledger = Ledger::default();
+        let who = Arc::clone(&known(&mut ledger, "web.1", 1).who);
+        let end = ledger.hand_out(vec![Mark { who, position: 30, has_ended: true }]);
+        ledger.acknowledge(end);
+        ledger.take_unsent();
+        let listed = [listed("web.1", 1)];
+        let mut take = plan(&["web.*"]);
+        let resumption = resume(&mut take, &mut ledger, &listed, false);
+        let rest = || ("web.*".to_owned(), WatchFrom::Oldest);
+        let ended = ("web.1".to_owned(), WatchFrom::Newest);
+        assert_eq!(asked(&resumption), [ended, rest()]);
+        let mut peek = Plan { mode: Mode::Peek, ..take.clone() };
+        let resumption = resume(&mut peek, &mut ledger, &listed, false);
+        assert_eq!(asked(&resumption), [rest()]);
+        // It has left the list: nothing of it is kept.
+        resume(&mut take, &mut ledger, &[], false);
+        assert!(!ledger.is_done(id(1)));
     }
 
     #[test]

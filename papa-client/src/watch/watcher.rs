@@ -4,8 +4,9 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::papa::{Papa, own};
@@ -22,6 +23,10 @@ use crate::watch::machine::Machine;
 /// holds for ends. A batch that is held meanwhile is still good, and is acknowledged on the new
 /// connection. If papad does not answer for as long as a call may take (the deadline of the
 /// [`Papa`](crate::Papa) it was made from), that is an error; the next call tries again.
+///
+/// One watcher is for any number of processes, by patterns. It costs five descriptors here, a
+/// session and its thread in papad, and from a quarter of a MiB of memory to one and a half, so it
+/// is not to be had for each process.
 ///
 /// As an iterator it waits for the next batch, for as long as that takes, and ends when nothing is
 /// left to watch. For a poll(2) loop it is a descriptor, the same one through all connections: when
@@ -84,14 +89,14 @@ impl Watcher {
         let descriptor = own(&*shared.lock())?;
         let watcher = Self { shared, descriptor, patience };
         // The machine itself gives up in time.
-        watcher.drive(None, Machine::poll_started)?;
+        watcher.drive(Deadline::NEVER, Machine::poll_started)?;
         Ok(watcher)
     }
 
     /// Goes on with the machine until it is ready; false if it is not by the deadline.
     fn drive(
         &self,
-        deadline: Option<Instant>,
+        deadline: Deadline,
         step: impl Fn(&mut Machine) -> Poll<Result<()>>,
     ) -> Result<bool> {
         loop {
@@ -118,7 +123,7 @@ impl Watcher {
 
     /// The next batch if there is one within this time; `None` as for [`Watcher::try_next`].
     pub fn next_timeout(&mut self, time: Duration) -> Result<Option<Batch>> {
-        let is_ready = self.drive(Some(Instant::now() + time), Machine::poll)?;
+        let is_ready = self.drive(Deadline::after(time), Machine::poll)?;
         Ok(is_ready.then(|| self.shared.take()).flatten())
     }
 
@@ -135,7 +140,7 @@ impl Watcher {
     /// [`Disconnected`](crate::ErrorKind::Disconnected) or
     /// [`Timeout`](crate::ErrorKind::Timeout): papad may not have heard the last ones.
     pub fn stop(self) -> Result<()> {
-        if self.drive(Some(Instant::now() + self.patience), Machine::poll_stopped)? {
+        if self.drive(Deadline::after(self.patience), Machine::poll_stopped)? {
             return Ok(());
         }
         let what = format!("papad has not ended the watch within {:?}", self.patience);
@@ -148,7 +153,7 @@ impl Iterator for Watcher {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
-        match self.drive(None, Machine::poll) {
+        match self.drive(Deadline::NEVER, Machine::poll) {
             Ok(_) => self.shared.take().map(Ok),
             Err(error) => Some(Err(error)),
         }

@@ -58,7 +58,9 @@ pub(super) fn write<'a>(
 
 /// What a server leaves to a keeper that it starts: its link, by which everything else comes.
 pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result<File> {
-    let start = Start { keepers: start.keepers + 1, ..start.clone() };
+    // Who waits for an upgrade, waits for one that the keeper has forgotten.
+    let put_back = Some("the keeper was killed".to_owned());
+    let start = Start { keepers: start.keepers + 1, put_back, ..start.clone() };
     write(std::iter::empty(), &start, skipped, None, link)
 }
 

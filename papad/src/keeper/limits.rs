@@ -32,3 +32,25 @@ pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The few descriptors beyond its limit that a server may have to hand over with, for as long as
+/// this lives.
+pub(crate) struct Reserve {
+    soft: u64,
+    hard: u64,
+}
+
+impl Reserve {
+    pub(crate) fn take() -> Reserve {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+        // Without it, what is lacking is told when it is met.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard.min(soft + RESERVED_DESCRIPTORS), hard);
+        Reserve { soft, hard }
+    }
+}
+
+impl Drop for Reserve {
+    fn drop(&mut self) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, self.soft, self.hard);
+    }
+}

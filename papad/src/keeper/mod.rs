@@ -33,7 +33,7 @@ use crate::sys::{self, Ended};
 use crate::{launch, listen, log, oom};
 
 pub(crate) use estate::leave_link;
-pub(crate) use limits::leave_room_for_keeper;
+pub(crate) use limits::{Reserve, leave_room_for_keeper};
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
@@ -269,6 +269,7 @@ impl Keeper {
         }
         if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
             && let Some(trial) = self.trial.take()
+            && !self.leaving
         {
             let error = self.become_program(&trial.program);
             log::error!("keeper", "the keeper cannot become the new version: {error}");

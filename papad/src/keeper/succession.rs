@@ -192,7 +192,10 @@ impl Keeper {
                 }
                 Succession::Parting(candidate, Instant::now() + PARTING_TIME)
             }
-            (Succession::Parting(candidate, _), Event::Parted) => self.start_successor(candidate),
+            (Succession::Parting(candidate, _), Event::Parted) => {
+                self.start.put_back = None;
+                self.start_successor(candidate)
+            }
             (Succession::Checking(candidate, _), Event::Said(ToKeeper::Unable(why)))
             | (Succession::Parting(candidate, _), Event::Stays(why)) => {
                 self.fail_upgrade(candidate, &why)
@@ -244,7 +247,6 @@ impl Keeper {
         self.start.starts += 1;
         // The server that has parted was ready.
         self.start.deaths = 0;
-        self.start.put_back = None;
         let told = candidate
             .link
             .hand_over(self.held.iter())

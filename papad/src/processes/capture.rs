@@ -31,6 +31,10 @@ const ORPHANS: u64 = u64::MAX - 1;
 /// What the gate's event is marked with.
 const GATE: u64 = u64::MAX - 2;
 
+/// How long takers may take to come back when the server was killed. Until then, and until they
+/// are all there, nothing that they might not have is dropped.
+const GRACE: Duration = Duration::from_secs(10);
+
 /// All pipes, and whom they belong to.
 pub(crate) struct Capture {
     epoll: Epoll,
@@ -45,6 +49,8 @@ pub(crate) struct Capture {
 struct State {
     processes: HashMap<u64, Arc<Process>>,
     lingering: BTreeMap<(Instant, u64), Arc<Process>>,
+    /// Until when takers are waited for.
+    grace: Option<Instant>,
 }
 
 /// What the thread leaves to others to do.
@@ -53,6 +59,8 @@ pub(crate) trait Events {
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]);
     /// Some process that the keeper does not tell of may have ended.
     fn look_at_orphans(&self) -> io::Result<()>;
+    /// Takers that have not come back are waited for no more.
+    fn grace_is_over(&self);
 }
 
 impl Capture {
@@ -118,6 +126,12 @@ impl Capture {
         Ok(self.epoll.add(orphans, EpollEvent::new(EpollFlags::EPOLLIN, ORPHANS))?)
     }
 
+    /// Begins to wait for takers that another server had.
+    pub(crate) fn wait_for_takers(&self) {
+        self.lock().grace = Some(Instant::now() + GRACE);
+        self.waker.wake();
+    }
+
     /// Captures for as long as papad lives.
     pub(crate) fn run(&self, events: &impl Events) -> io::Result<()> {
         let mut ready = vec![EpollEvent::empty(); EVENTS];
@@ -145,6 +159,9 @@ impl Capture {
             }
             for process in self.due() {
                 process.stop_lingering(now(), &self.null);
+            }
+            if self.take_grace() {
+                events.grace_is_over();
             }
         }
     }
@@ -175,11 +192,19 @@ impl Capture {
     }
 
     fn time_left(&self) -> EpollTimeout {
-        let first = self.lock().lingering.first_key_value().map(|((until, _), _)| *until);
-        let Some(until) = first else { return EpollTimeout::NONE };
+        let state = self.lock();
+        let first = state.lingering.first_key_value().map(|((until, _), _)| *until);
+        let Some(until) = first.into_iter().chain(state.grace).min() else {
+            return EpollTimeout::NONE;
+        };
         // A millisecond more, so that the time is up when epoll says so.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// Whether takers have been waited for until now.
+    fn take_grace(&self) -> bool {
+        self.lock().grace.take_if(|until| Instant::now() >= *until).is_some()
     }
 
     /// The processes whose time is up.

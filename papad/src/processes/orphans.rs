@@ -93,7 +93,7 @@ pub(super) fn find(pid: i32, started: Started, keeper: i32) -> io::Result<Found>
             _ => return Ok(Found::Other),
         },
     };
-    Ok(match (stat(pid), started) {
+    Ok(match (stat(pid)?, started) {
         // The keeper's children are hosted processes, whatever the wall clock says.
         (Some(Stat { parent, .. }), Started::About(_)) if parent == keeper => Found::Child,
         (Some(stat), _) if started.fits(stat.started) => {
@@ -111,7 +111,8 @@ pub(super) fn find(pid: i32, started: Started, keeper: i32) -> io::Result<Found>
 /// An orphan by the pidfd that the keeper held. Whoever has reaped it since, it tells.
 pub(super) fn of_held(pidfd: OwnedFd, pid: i32, started: Started) -> Parentless {
     // One that was reaped is told of by its pidfd alone, and does not need it.
-    let seen = stat(pid).map(|stat| stat.started).filter(|&ticks| started.fits(ticks));
+    let seen =
+        stat(pid).ok().flatten().map(|stat| stat.started).filter(|&ticks| started.fits(ticks));
     Parentless { pidfd, started: seen.unwrap_or_default() }
 }
 

@@ -75,7 +75,8 @@ pub(crate) struct Output {
 impl Output {
     pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, overflow: Overflow) -> Output {
         let newest = ring.as_ref().and_then(Ring::newest).unwrap_or(Time(0));
-        let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end));
+        let claims = ring.as_ref().map(Ring::claims).unwrap_or_default();
+        let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end), claims);
         let keeps = ring.is_some();
         Output { pipes, ring, overflow, keeps, is_stuck: false, newest, readers }
     }
@@ -202,6 +203,7 @@ impl Output {
         wants: Wants,
         place: Place,
     ) -> ReaderId {
+        let wants = Wants { from: Start::Position(place.acknowledged), ..wants };
         self.readers.attach(waker, wants, place)
     }
 
@@ -293,8 +295,20 @@ impl Output {
     }
 
     fn release(&mut self) -> io::Result<()> {
-        let released = self.readers.released();
-        self.ring.as_mut().map_or(Ok(()), |ring| ring.acknowledge(released))
+        let Some(ring) = &mut self.ring else { return Ok(()) };
+        ring.acknowledge(self.readers.released())?;
+        ring.note_claims(self.readers.claims())
+    }
+
+    /// Whether takers that another server had are still to come back.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.readers.is_waiting()
+    }
+
+    /// Who has not come back is waited for no more.
+    pub(crate) fn stop_waiting(&mut self) -> io::Result<()> {
+        self.readers.stop_waiting();
+        self.release()
     }
 
     /// Whether nobody needs the process's end, nor any output before it.

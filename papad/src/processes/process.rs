@@ -436,6 +436,18 @@ impl Process {
         self.lock().output.in_flight(reader)
     }
 
+    /// Whether takers that another server had are still to come back.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.lock().output.is_waiting()
+    }
+
+    /// Who has not come back is waited for no more.
+    pub(crate) fn stop_waiting(&self) -> io::Result<Next> {
+        let mut state = self.lock();
+        state.output.stop_waiting()?;
+        Ok(state.next())
+    }
+
     /// The reader is gone.
     pub(crate) fn detach(&self, reader: ReaderId) -> io::Result<Next> {
         let mut state = self.lock();

@@ -3,10 +3,14 @@
 //! Every reader has its own place. Output is kept until all attached readers that take it have
 //! acknowledged it; with none attached, what any of them acknowledged is gone. A reader that only
 //! looks neither keeps nor drops anything.
+//!
+//! When the server was killed, readers come back one after the other. Until as many have come as
+//! there were, nothing is dropped: who comes first may be far ahead of who comes last.
 
 use std::sync::Arc;
 
 use super::waker::Waker;
+use crate::ring::Claims;
 
 /// Names one reader of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,17 +97,57 @@ pub(super) struct Readers {
     acknowledged_by_any: u64,
     sent_to_any: u64,
     end_acknowledged_by_any: bool,
+    all_acknowledged_by_any: bool,
+    /// Takers that another server had and that have not come back.
+    missing: u64,
 }
 
 impl Readers {
     /// Those of a process that another server had before: they may have been sent all there is.
-    pub(super) fn recovered(end: u64) -> Readers {
-        Readers { sent_to_any: end, ..Readers::default() }
+    pub(super) fn recovered(end: u64, claims: Claims) -> Readers {
+        Readers {
+            sent_to_any: end,
+            acknowledged_by_any: if claims.all_taken { end } else { 0 },
+            end_acknowledged_by_any: claims.end_taken,
+            all_acknowledged_by_any: claims.all_taken,
+            missing: claims.takers,
+            ..Readers::default()
+        }
+    }
+
+    /// What the next server is to know.
+    pub(super) fn claims(&self) -> Claims {
+        let has_claim = |reader: &&Reader| reader.takes && reader.place.end != End::Acknowledged;
+        Claims {
+            takers: self.attached.iter().filter(has_claim).count() as u64 + self.missing,
+            end_taken: self.end_acknowledged_by_any,
+            all_taken: self.all_acknowledged_by_any,
+        }
+    }
+
+    /// Whether a new reader may be one of those that are missing. One that has acknowledged the end
+    /// before is not, and has no position to go on from.
+    fn is_back(&self, wants: Wants) -> bool {
+        let was_taken =
+            if wants.data { self.all_acknowledged_by_any } else { self.end_acknowledged_by_any };
+        wants.takes && (!was_taken || matches!(wants.from, Start::Position(_)))
+    }
+
+    /// Whether takers are still to come back.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.missing > 0
+    }
+
+    /// Who has not come back is waited for no more.
+    pub(super) fn stop_waiting(&mut self) {
+        self.missing = 0;
     }
 
     /// Adds one that has come this far.
     pub(super) fn attach(&mut self, waker: Arc<Waker>, wants: Wants, place: Place) -> ReaderId {
         self.last_id += 1;
+        let is_back = place.end != End::Acknowledged && self.is_back(wants);
+        self.missing = self.missing.saturating_sub(is_back.into());
         let id = ReaderId(self.last_id);
         let Wants { takes, data, .. } = wants;
         self.attached.push(Reader { id, waker, takes, data, place });
@@ -182,13 +226,17 @@ impl Readers {
             return false;
         };
         reader.place.end = End::Acknowledged;
-        let takes = reader.takes;
+        let (takes, data) = (reader.takes, reader.data);
         self.end_acknowledged_by_any |= takes;
+        self.all_acknowledged_by_any |= takes && data;
         true
     }
 
     /// Everything before this position may be dropped.
     pub(super) fn released(&self) -> u64 {
+        if self.is_waiting() {
+            return 0;
+        }
         let keeping = self.attached.iter().filter(|reader| reader.takes && reader.data);
         let least = keeping.map(|reader| reader.place.acknowledged).min();
         least.unwrap_or(self.acknowledged_by_any)
@@ -202,6 +250,7 @@ impl Readers {
     /// Whether nobody who takes the process's end is still to be told of it, and someone was.
     pub(super) fn is_end_acknowledged(&self) -> bool {
         let mut taking = self.attached.iter().filter(|reader| reader.takes);
-        self.end_acknowledged_by_any && taking.all(|reader| reader.place.end == End::Acknowledged)
+        let is_taken = self.end_acknowledged_by_any && !self.is_waiting();
+        is_taken && taking.all(|reader| reader.place.end == End::Acknowledged)
     }
 }

@@ -177,6 +177,9 @@ impl Processes {
             let next = process.resume();
             self.follow(process, next);
         }
+        if processes.iter().any(|process| process.is_waiting()) {
+            self.capture.wait_for_takers();
+        }
         if keepers > 1 {
             self.find_parents(&processes, held);
         }

@@ -2,8 +2,9 @@
 //! are.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 
+use nix::errno::Errno;
 use nix::time::ClockId;
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -26,12 +27,21 @@ pub(super) struct Stat {
 }
 
 /// Looks at a process. `None` if there is none of this pid, or it is not to be seen.
-pub(super) fn stat(pid: i32) -> Option<Stat> {
+///
+/// # Errors
+/// There is no descriptor or no memory to look with.
+pub(super) fn stat(pid: i32) -> io::Result<Option<Stat>> {
     // One read takes it all; another, to find no more, would be a quarter of the cost.
     let mut text = [0; LONGEST];
-    let length = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut text).ok()?;
-    // The name may be any bytes.
-    parse(&String::from_utf8_lossy(&text[..length]))
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text));
+    match read {
+        // The name may be any bytes.
+        Ok(length) => Ok(parse(&String::from_utf8_lossy(&text[..length]))),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => Err(error),
+            _ => Ok(None),
+        },
+    }
 }
 
 fn parse(text: &str) -> Option<Stat> {
@@ -50,7 +60,7 @@ fn parse(text: &str) -> Option<Stat> {
 /// How a process has ended, in the form of wait(2), if it is a zombie that was started at this
 /// time and that papad may look at.
 pub(super) fn status_of_zombie(pid: i32, started: u64) -> Option<i32> {
-    let stat = stat(pid).filter(|stat| stat.is_zombie && stat.started == started)?;
+    let stat = stat(pid).ok()?.filter(|stat| stat.is_zombie && stat.started == started)?;
     // The same right is needed for both.
     fs::read_link(format!("/proc/{pid}/ns/user")).ok()?;
     Some(stat.status)
@@ -95,7 +105,7 @@ mod tests {
         let before = since_boot();
         let mut child = run("exec sleep 1000");
         let after = since_boot();
-        let stat = stat(child.id() as i32).unwrap();
+        let stat = stat(child.id() as i32).unwrap().unwrap();
         let started = stat.started * tick();
         assert!(started + tick() > before && started <= after, "{before} {started} {after}");
         assert_eq!(stat.parent, std::process::id() as i32);
@@ -110,7 +120,7 @@ mod tests {
             let mut child = run(line);
             let pid = child.id() as i32;
             let zombie = loop {
-                match stat(pid).unwrap() {
+                match stat(pid).unwrap().unwrap() {
                     stat if stat.is_zombie => break stat,
                     _ => std::thread::yield_now(),
                 }
@@ -118,9 +128,9 @@ mod tests {
             assert_eq!(status_of_zombie(pid, zombie.started), Some(status), "{line}");
             assert_eq!(status_of_zombie(pid, zombie.started + 1), None);
             child.wait().unwrap();
-            assert_eq!(stat(pid), None);
+            assert_eq!(stat(pid).unwrap(), None);
         }
-        let own = stat(std::process::id() as i32).unwrap();
+        let own = stat(std::process::id() as i32).unwrap().unwrap();
         assert_eq!(status_of_zombie(std::process::id() as i32, own.started), None);
     }
 }

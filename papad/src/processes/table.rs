@@ -309,6 +309,18 @@ impl Events for Processes {
         Ok(())
     }
 
+    fn grace_is_over(&self) {
+        let processes: Vec<_> = self.lock().by_name.values().map(Arc::clone).collect();
+        for process in processes.into_iter().filter(|process| process.is_waiting()) {
+            match process.stop_waiting() {
+                Ok(next) => self.follow(&process, next),
+                Err(error) => {
+                    log::error!("server", "the output of {} is kept: {error}", shown(&process));
+                }
+            }
+        }
+    }
+
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]) {
         let name = |(process, stream): &(Arc<Process>, Stream)| match stream {
             Stream::Out => Held::Out(process.id),

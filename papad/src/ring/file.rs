@@ -1,7 +1,7 @@
 //! How a ring lies in its memory file.
 //!
 //! ```text
-//! header    one page: what it is, what is live, a merge under way
+//! header    one page: what it is, what is live, a merge under way, who takes what is live
 //! index     slots of 16 bytes; chunk N is in slot N modulo the number of slots
 //! scratch   what a merge needs to be done over
 //! data      the bytes at position P are at P modulo the capacity
@@ -31,6 +31,7 @@ const FORMAT: u64 = 1;
 const IDENTITY: u64 = 0;
 const LIVE: u64 = 64;
 const MERGE: u64 = 96;
+const CLAIMS: u64 = 128;
 
 /// Bytes of a chunk in the index: its start, with the stream in the highest bit, and its time.
 const SLOT: u64 = 16;
@@ -90,6 +91,17 @@ pub(super) struct Live {
     pub(super) lost: u64,
 }
 
+/// What the next server is to know of those who take what is kept. A file of an earlier papad has
+/// zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Claims {
+    /// How many take it, and have not acknowledged the end of the process.
+    pub(crate) takers: u64,
+    /// Whether anyone has acknowledged the end of the process, and with it all output.
+    pub(crate) end_taken: bool,
+    pub(crate) all_taken: bool,
+}
+
 /// A merge that is to be done, or done over: chunks from `number` on become the one or two that
 /// the scratch area has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +157,16 @@ impl RingFile {
     pub(super) fn live(&self) -> io::Result<Live> {
         let [first, first_number, first_start, lost] = self.read_words(LIVE)?;
         Ok(Live { first, first_number, first_start, lost })
+    }
+
+    pub(super) fn write_claims(&self, claims: Claims) -> io::Result<()> {
+        let Claims { takers, end_taken, all_taken } = claims;
+        self.write_words(CLAIMS, &[takers, end_taken.into(), all_taken.into()])
+    }
+
+    pub(super) fn claims(&self) -> io::Result<Claims> {
+        let [takers, end_taken, all_taken] = self.read_words(CLAIMS)?;
+        Ok(Claims { takers, end_taken: end_taken != 0, all_taken: all_taken != 0 })
     }
 
     pub(super) fn write_chunk(&self, number: u64, chunk: Chunk) -> io::Result<()> {

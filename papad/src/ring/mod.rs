@@ -25,6 +25,7 @@ use papa_protocol::frame::{Stream, Time};
 use papa_protocol::options::Overflow;
 
 use crate::sys;
+pub(crate) use file::Claims;
 use file::{Live, RingFile};
 
 /// The longest chunk, in bytes: what the pipe of a busy process holds.
@@ -78,6 +79,7 @@ pub(crate) struct Ring {
     lost: u64,
     /// Whether the last chunk was seen by a reader as far as it goes, and so must not grow.
     sealed: bool,
+    claims: Claims,
 }
 
 impl Ring {
@@ -93,6 +95,7 @@ impl Ring {
             end: 0,
             lost: 0,
             sealed: false,
+            claims: Claims::default(),
         })
     }
 
@@ -108,8 +111,9 @@ impl Ring {
         let chunks = file.live_chunks(live)?;
         let last_start = chunks.back().map_or(first, |chunk| chunk.start);
         let end = file.end(last_start)?;
-        let sealed = false;
-        let mut ring = Ring { file, bufsize, first_number, chunks, first, end, lost, sealed };
+        let (sealed, claims) = (false, file.claims()?);
+        let mut ring =
+            Ring { file, bufsize, first_number, chunks, first, end, lost, sealed, claims };
         ring.forget_before(first);
         ring.push_out();
         Ok(ring)
@@ -285,6 +289,20 @@ impl Ring {
         self.write_live()?;
         if self.first == self.end {
             self.file.give_back_pages()?;
+        }
+        Ok(())
+    }
+
+    /// What was noted of those who take what is kept, by an earlier server if not by this one.
+    pub(crate) fn claims(&self) -> Claims {
+        self.claims
+    }
+
+    /// Notes it for the next server.
+    pub(crate) fn note_claims(&mut self, claims: Claims) -> io::Result<()> {
+        if claims != self.claims {
+            self.file.write_claims(claims)?;
+            self.claims = claims;
         }
         Ok(())
     }

@@ -162,6 +162,20 @@ fn writes_within_a_millisecond_share_a_chunk_unless_it_was_seen() {
 }
 
 #[test]
+fn the_next_server_knows_who_was_taking() {
+    let mut rig = Rig::new(1 << 16);
+    assert_eq!(rig.ring.claims(), Claims::default());
+    let claims = Claims { takers: 2, end_taken: true, all_taken: false };
+    rig.ring.note_claims(claims).unwrap();
+    rig.write(Stream::Out, 100);
+    rig.crash();
+    assert_eq!(rig.ring.claims(), claims);
+    rig.ring.note_claims(Claims::default()).unwrap();
+    rig.crash();
+    assert_eq!(rig.ring.claims(), Claims::default());
+}
+
+#[test]
 fn short_chunks_are_pushed_out_whole() {
     let mut rig = Rig::new(14);
     for length in [15, 27, 7, 4] {

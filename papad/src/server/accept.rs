@@ -119,8 +119,12 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
                     drop(connection);
                     spare.refill();
                 }
-                Ok((_, peer, Err(refused))) => {
+                Ok((connection, peer, Err(refused))) => {
                     log::warn!("server", "refused {peer}: {refused}");
+                    // Who tries again, as after a kill of the server, would try in vain.
+                    if let Refused::User(_) = refused {
+                        refuse(&connection, &refused.to_string());
+                    }
                 }
                 // The client was quicker to leave.
                 Err(error) => log::debug!("server", "a connection was not accepted: {error}"),

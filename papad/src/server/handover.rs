@@ -19,7 +19,7 @@ use super::session::{Activity, Dialect, Session};
 use super::upgrade::Awaited;
 use super::watch::{self, Watch};
 use super::{Admission, Server, exact};
-use crate::gate::{Gate, Parcel};
+use crate::gate::Parcel;
 use crate::journal::{self, Fields, Record, parse_number};
 use crate::link::Held;
 use crate::log;
@@ -30,17 +30,10 @@ pub(super) type ById = HashMap<u64, Arc<Process>>;
 
 /// Tells all there is to know of a session that has stopped.
 pub(super) fn tell(session: &mut Session) -> Parcel {
-    let mut parcel = Parcel::default();
     let mut more = Vec::new();
-    let gate = Arc::clone(&session.admission.server.gate);
     let doing = tell_activity(&mut session.activity, &mut session.client.out.bytes, &mut more);
-    let told = tell_connection(session, doing, &gate, &mut parcel.descriptors);
-    match told {
-        Ok(record) => {
-            parcel.records.push(record);
-            parcel.records.append(&mut more);
-            parcel
-        }
+    match tell_connection(session, doing) {
+        Ok(record) => [vec![record], more].concat(),
         Err(error) => {
             log::error!("server", "the session of {} ends: {error}", session.peer);
             Parcel::default()
@@ -48,17 +41,14 @@ pub(super) fn tell(session: &mut Session) -> Parcel {
     }
 }
 
-fn tell_connection(
-    session: &Session,
-    doing: &str,
-    gate: &Gate,
-    descriptors: &mut Vec<(u64, OwnedFd)>,
-) -> io::Result<Record> {
+/// Has the keeper hold what belongs to the connection, and tells by which numbers.
+fn tell_connection(session: &Session, doing: &str) -> io::Result<Record> {
     let Session { admission, peer, client, .. } = session;
-    let info = admission.server.sessions.get(admission.id);
-    let mut pass = |fd: BorrowedFd| -> io::Result<u64> {
-        let number = gate.number();
-        descriptors.push((number, fd.try_clone_to_owned()?));
+    let server = &admission.server;
+    let info = server.sessions.get(admission.id);
+    let pass = |fd: BorrowedFd| -> io::Result<u64> {
+        let number = server.gate.number();
+        server.link.hold(&[(Held::Passed(number), fd)])?;
         Ok(number)
     };
     let mut record = Record::new("session")

@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Uid;
 
+use papa_protocol::frame::NOT_LET_IN;
+
 use crate::sys::{self, TcpPeer};
 
 /// Why a peer is not let in.
@@ -24,7 +26,9 @@ pub(super) enum Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refused::User(uid) => write!(f, "uid {uid} may not speak to papad"),
+            Refused::User(uid) => {
+                write!(f, "uid {uid} {}", String::from_utf8_lossy(NOT_LET_IN))
+            }
             Refused::Gone => f.write_str("it is gone already"),
             Refused::Unknown(error) => write!(f, "it cannot be told who it is: {error}"),
         }

@@ -25,6 +25,7 @@ impl Server {
         let mut pause = SHORTEST_PAUSE;
         loop {
             self.gate.close();
+            let reserve = keeper::Reserve::take();
             // Whoever is still busy by then is lost, as if this server had been killed.
             self.wait_for_all(Instant::now() + PARTING_TIME);
             let parted = self.start_keeper().and_then(|()| {
@@ -36,6 +37,7 @@ impl Server {
                 Ok(false) => log::error!("server", "no server of the new keeper takes over"),
                 Err(error) => log::error!("server", "a keeper cannot be started: {error}"),
             }
+            drop(reserve);
             self.gate.open();
             thread::sleep(pause);
             pause = LONGEST_PAUSE.min(pause * 2);

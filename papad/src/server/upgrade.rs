@@ -21,7 +21,7 @@ use super::session::{Activity, Dialect, Ended};
 use super::{Server, handover, papa};
 use crate::link::{Held, ToKeeper};
 use crate::processes::Waker;
-use crate::{limit, log, sys};
+use crate::{keeper, limit, log, sys};
 
 /// How long sessions may take to come to an end of what they are doing.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(5);
@@ -123,6 +123,7 @@ impl Server {
     /// Returns only if it did not come to that, and then everything goes on here.
     pub(super) fn part(&self) {
         self.gate.close();
+        let _reserve = keeper::Reserve::take();
         if !self.wait_for_all(Instant::now() + PARTING_TIME) {
             self.gate.open();
             let why = "a session is busy with a request that takes long".to_owned();
@@ -160,20 +161,11 @@ impl Server {
         let file = sys::memfd(c"papad-handover")?;
         let mut writer = io::BufWriter::new(&file);
         writer.write_all(&handover::tell_papad(self).into_bytes())?;
-        let mut passed = Vec::new();
-        for parcel in self.gate.collect() {
-            for record in parcel.records {
-                writer.write_all(&record.into_bytes())?;
-            }
-            passed.extend(parcel.descriptors);
+        for record in self.gate.collect().into_iter().flatten() {
+            writer.write_all(&record.into_bytes())?;
         }
         writer.flush()?;
         drop(writer);
-        let passed: Vec<_> =
-            passed.iter().map(|(number, fd)| (Held::Passed(*number), fd.as_fd())).collect();
-        for part in passed.chunks(sys::MAX_DESCRIPTORS) {
-            self.link.hold(part)?;
-        }
         let (baton, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         self.link.hold(&[(Held::Handover, file.as_fd()), (Held::Baton, theirs.as_fd())])?;
         self.link.tell_keeper(and_say)?;

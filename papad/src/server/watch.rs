@@ -64,6 +64,7 @@ impl Watch {
     /// Watches until the client stops or nothing is left, and says which.
     pub(super) fn run(&mut self, client: &mut Client) -> Result<&'static [u8], Ended> {
         loop {
+            client.pass()?;
             client.send()?;
             if self.is_answered_next {
                 let answer = next_line(client)?;

@@ -63,7 +63,7 @@ pub(crate) fn ignore(signal: i32) -> io::Result<()> {
     if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Has a signal do what it does by default, whatever was inherited.
+/// Gives a signal its default disposition: exec(3) leaves one ignored that was ignored before.
 pub(crate) fn heed(signal: i32) -> io::Result<()> {
     // SAFETY: SIG_DFL runs no code of ours, so no handler can meet broken state.
     let before = unsafe { libc::signal(signal, libc::SIG_DFL) };

@@ -1,8 +1,9 @@
 //! The same calls within tokio.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use papa_client::tokio::{Lock, Papa, Process, Watcher};
 use papa_client::{Batch, Endpoint, ErrorKind, Signal};
@@ -177,6 +178,65 @@ async fn a_lock_is_held_by_one_and_its_loss_is_told() {
     timeout(DEADLINE, lock.lost()).await.unwrap();
     let lock = Lock::acquire(&endpoint, "manager", DEADLINE).await.unwrap();
     assert!(lock.release().await.unwrap());
+}
+
+#[tokio::test]
+async fn the_loss_of_a_lock_is_told_to_all_who_wait_for_it() {
+    let hosted = Hosted::start();
+    let lock = Lock::try_acquire(&hosted.endpoint(), "manager").await.unwrap().unwrap();
+    let lock = Arc::new(lock);
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        let lock = Arc::clone(&lock);
+        tasks.spawn(async move { timeout(DEADLINE, lock.lost()).await.unwrap() });
+    }
+    // They wait by now: all of them are on this thread.
+    tokio::task::yield_now().await;
+    hosted.papad.kill_server();
+    while let Some(told) = tasks.join_next().await {
+        told.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_lock_whose_value_was_removed_is_lost() {
+    let hosted = Hosted::start();
+    let lock = Lock::try_acquire(&hosted.endpoint(), "manager").await.unwrap().unwrap();
+    hosted.papa.remove_values("*").unwrap();
+    timeout(DEADLINE, lock.lost()).await.unwrap();
+}
+
+#[tokio::test]
+async fn tasks_that_share_a_session_wait_at_the_same_time() {
+    const TASKS: u32 = 20;
+    let hosted = Hosted::start();
+    let papa = Papa::connect(&hosted.endpoint()).await.unwrap();
+    let server = stop_server(&hosted.papad);
+    let time = Duration::from_millis(200);
+    papa.set_deadline(time);
+    let begun = Instant::now();
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let papa = papa.clone();
+        tasks.spawn(async move { kind(papa.get("a").await) });
+    }
+    while let Some(answer) = tasks.join_next().await {
+        assert_eq!(answer.unwrap(), ErrorKind::Timeout);
+    }
+    assert!(begun.elapsed() < TASKS / 2 * time, "they have waited one after the other");
+    continue_server(server);
+}
+
+#[tokio::test]
+async fn a_lock_is_waited_for_no_longer_than_asked() {
+    let hosted = Hosted::start();
+    let endpoint = hosted.endpoint().deadline(Duration::from_secs(100_000));
+    let server = stop_server(&hosted.papad);
+    let soon = Duration::from_millis(20);
+    assert_eq!(kind(Lock::acquire(&endpoint, "manager", soon).await), ErrorKind::Timeout);
+    continue_server(server);
+    let lock = Lock::acquire(&endpoint, "manager", Duration::MAX).await.unwrap();
+    assert!(lock.is_held().await);
 }
 
 #[tokio::test]

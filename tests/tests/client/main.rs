@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod awaited;
+mod coming_back;
 mod flood;
 mod hosting;
 mod locks;
@@ -11,7 +12,10 @@ mod reconnecting;
 mod round_trips;
 mod sessions;
 mod sockets;
+mod stand_in;
 mod starting;
+mod time;
+mod upgrading;
 mod values;
 mod watching;
 

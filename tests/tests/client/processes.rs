@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use papa_client::{
-    End, ErrorKind, Event, Overflow, Papa, Process, Resource, Signal, State, Stderr, Stdout,
+    End, Endpoint, ErrorKind, Event, Overflow, Papa, Process, Resource, Signal, State, Stderr,
+    Stdout,
 };
-use papad_tests::{DEADLINE, eventually, procfs};
+use papad_tests::{DEADLINE, Papad, eventually, procfs};
 
 use crate::{Hosted, kind};
 
@@ -150,6 +151,62 @@ fn an_end_that_a_watcher_took_is_known_still_or_said_to_be_unknown() {
         let end = process.wait().unwrap();
         assert!(matches!(end, End::Exited(0) | End::Unknown), "{end}");
     }
+}
+
+#[test]
+fn ends_are_known_to_a_papad_that_was_started_with_sigchld_ignored() {
+    let papad = Papad::builder().after_shell("trap '' CHLD").start();
+    let papa = Papa::connect(&Endpoint::tcp(papad.port())).unwrap();
+    let process = papa.process("web", "/bin/sh").args(["-c", "exit 3"]).make().unwrap();
+    assert_eq!(process.wait_timeout(DEADLINE).unwrap(), Some(End::Exited(3)));
+    papad.kill_server();
+    assert_eq!(papa.process_named("web").unwrap().unwrap().wait().unwrap(), End::Exited(3));
+}
+
+#[test]
+fn a_handle_that_was_told_of_an_end_knows_it_when_papad_does_not() {
+    let hosted = Hosted::start();
+    let papa = &hosted.papa;
+    papa.process("web", "/bin/sh").args(["-c", "exit 3"]).make().unwrap().wait().unwrap();
+    let process = papa.process_named("web").unwrap().unwrap();
+    assert_eq!(process.info().end(), Some(End::Exited(3)));
+    assert!(papa.remove_process("web").unwrap());
+    assert_eq!(process.wait().unwrap(), End::Exited(3));
+    assert_eq!(process.stop(DEADLINE).unwrap(), End::Exited(3));
+}
+
+#[test]
+fn a_process_is_started_in_place_of_one_that_has_ended_if_asked_for() {
+    let hosted = Hosted::start();
+    for papa in &both(&hosted) {
+        let builder = papa.process("web", "/bin/sh").args(["-c", "read line"]).env_clear();
+        let ended = builder.make().unwrap();
+        ended.wait().unwrap();
+        // What is there is as good, even if it runs no more.
+        assert_eq!(builder.make().unwrap().id(), ended.id());
+        let new = builder.replace_ended().make().unwrap();
+        assert_ne!(new.id(), ended.id());
+        new.wait().unwrap();
+        let sleeper = || papa.process("web", "/bin/sleep").arg("1000").env_clear().replace_ended();
+        let running = sleeper().make().unwrap();
+        assert_eq!(sleeper().make().unwrap().id(), running.id());
+        running.kill().unwrap();
+        running.wait().unwrap();
+        papa.remove_process("web").unwrap();
+    }
+}
+
+#[test]
+fn a_process_with_a_name_that_papa_1_0_allows_is_found() {
+    let hosted = Hosted::start();
+    let mut old = hosted.papad.session();
+    old.ask("make process web* /bin/sleep 1000");
+    sleeper(&hosted.papa, "web.1");
+    let listed = hosted.papa.processes("web*").unwrap();
+    let info = listed.iter().find(|info| info.name == "web*").unwrap();
+    let process = hosted.papa.process_named(&info.name).unwrap().unwrap();
+    assert_eq!(process.id(), info.id);
+    assert_eq!(process.stop(DEADLINE).unwrap(), End::Signaled(Signal::TERM));
 }
 
 #[test]

@@ -53,6 +53,14 @@ fn a_crowd_at_a_port_starts_one_papad() {
 }
 
 #[test]
+fn no_papad_is_started_where_it_could_not_be_found_again() {
+    for endpoint in [Endpoint::tcp(0), Endpoint::unix("papad")] {
+        let endpoint = endpoint.program(papad_program());
+        assert_eq!(kind(Papa::connect_or_start(&endpoint)), ErrorKind::Usage, "{endpoint}");
+    }
+}
+
+#[test]
 fn a_papad_that_cannot_start_says_why() {
     let scratch = ScratchDir::new();
     let path = scratch.join("papad");

@@ -4,7 +4,7 @@
 use std::{env, fs};
 
 use papad_tests::kills::{Client, Expected, Patient, Random, watch_to_end};
-use papad_tests::{Frame, Recording, Watched, argument, wait_for_end};
+use papad_tests::{Frame, Recording, Watched, argument, eventually, wait_for_end};
 
 use crate::armed::Armed;
 
@@ -47,17 +47,21 @@ fn make_writer(armed: &Armed, writes: &str) {
 
 /// Everything that is kept of a process that has ended, none of which is acknowledged.
 fn look(armed: &Armed) -> Recording {
-    let mut client = Client::connect(&armed.papad).unwrap();
-    assert!(client.watch("p").unwrap());
-    let Ok(Watched::Batch(frames)) = client.next_watched() else {
-        panic!("the watch has ended");
-    };
-    client.leave();
-    assert!(matches!(frames.last(), Some(Frame::Closed { .. })));
     let mut seen = Recording::default();
-    for frame in &frames {
-        seen.add(frame);
-    }
+    // Its end is told a moment after it has ended, or after a server has found its pipes closed.
+    eventually("its end is told", || {
+        let mut client = Client::connect(&armed.papad).unwrap();
+        assert!(client.watch("p").unwrap());
+        let Ok(Watched::Batch(frames)) = client.next_watched() else {
+            panic!("the watch has ended");
+        };
+        client.leave();
+        seen = Recording::default();
+        for frame in &frames {
+            seen.add(frame);
+        }
+        matches!(frames.last(), Some(Frame::Closed { .. }))
+    });
     seen
 }
 
