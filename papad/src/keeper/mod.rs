@@ -265,8 +265,10 @@ impl Keeper {
         if self.succession.until().is_some_and(|until| until <= now) {
             self.advance_upgrade(succession::Event::TimeIsUp);
         }
+        // Another program would not know that it is to leave.
         if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
             && let Some(trial) = self.trial.take()
+            && !self.leaving
         {
             let error = self.become_program(&trial.program);
             log::error!("keeper", "the keeper cannot become the new version: {error}");

@@ -116,6 +116,8 @@ impl Keeper {
         match self.start_candidate(request, program) {
             Ok(candidate) => {
                 log::info!("keeper", "upgrading; server {} is checked", candidate.pid);
+                // Why an earlier one has failed is nothing to this one.
+                self.start.put_back = None;
                 let until = Instant::now() + CHECKING_TIME;
                 self.succession = Succession::Checking(candidate, until);
             }
@@ -242,7 +244,6 @@ impl Keeper {
     /// Starts the candidate in earnest: the server that runs has parted.
     fn start_successor(&mut self, candidate: Candidate) -> Succession {
         self.start.starts += 1;
-        self.start.put_back = None;
         let told = candidate
             .link
             .hand_over(self.held.iter())
