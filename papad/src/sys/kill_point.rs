@@ -1,9 +1,10 @@
-//! Places where a test may have the server killed, to show that what follows is recovered.
+//! Places where a test may have papad killed, to show that what follows is recovered.
 //!
-//! A test build ends the server by SIGKILL at the point NAME when the file `$PAPAD_KILL_POINTS/NAME`
-//! exists, and removes that file first, so that each arming kills once. A release has no such code.
+//! A test build ends the process that comes there, server or keeper, by SIGKILL at the point NAME
+//! when the file `$PAPAD_KILL_POINTS/NAME` exists, and removes that file first, so that each arming
+//! kills once. A release has no such code.
 
-/// Ends the server here if a test has armed this point.
+/// Ends this process if a test has armed this point.
 #[cfg(feature = "kill-points")]
 pub(crate) fn kill_point(name: &str) {
     if is_armed(name) {
@@ -12,7 +13,7 @@ pub(crate) fn kill_point(name: &str) {
     }
 }
 
-/// Ends the server here if a test has armed this point.
+/// Ends this process if a test has armed this point.
 #[cfg(not(feature = "kill-points"))]
 pub(crate) fn kill_point(_name: &str) {}
 
