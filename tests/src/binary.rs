@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// The workspace that this test belongs to.
+const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
 /// Which papad.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Build {
@@ -23,10 +26,12 @@ impl Build {
         static KILL_POINTS: OnceLock<PathBuf> = OnceLock::new();
         match self {
             Self::Plain => PLAIN.get_or_init(|| {
-                env::var_os("PAPAD_BIN").map_or_else(|| build(&target_dir(), &[]), PathBuf::from)
+                env::var_os("PAPAD_BIN")
+                    .map_or_else(|| build(Path::new(THIS), &target_dir(), &[]), PathBuf::from)
             }),
             Self::KillPoints => KILL_POINTS.get_or_init(|| {
-                build(&target_dir().join("kill-points"), &["--features", "kill-points"])
+                let target = target_dir().join("kill-points");
+                build(Path::new(THIS), &target, &["--features", "kill-points"])
             }),
         }
     }
@@ -36,6 +41,13 @@ impl Build {
 #[must_use]
 pub fn papad_program() -> &'static Path {
     Build::Plain.path()
+}
+
+/// Copies a program. A process of its own writes the file: one that this process had open for
+/// writing while another thread of it forks could not be run (`ETXTBSY`).
+pub fn copy_program(from: &Path, to: impl AsRef<Path>) {
+    let status = Command::new("cp").arg(from).arg(to.as_ref()).status().unwrap();
+    assert!(status.success(), "{} is not copied: {status}", from.display());
 }
 
 /// The target directory that this test was built into.
@@ -49,12 +61,13 @@ fn profile_dir() -> PathBuf {
     test.ancestors().nth(2).expect("a test lies in a profile's directory").to_owned()
 }
 
-fn build(target_dir: &Path, more: &[&str]) -> PathBuf {
+/// Builds the papad of a workspace.
+pub(crate) fn build(workspace: &Path, target_dir: &Path, more: &[&str]) -> PathBuf {
     let directory = profile_dir().file_name().expect("a profile has a name").to_owned();
     // cargo's one exception: what the profile `dev` builds goes into `debug`.
     let profile = if directory == "debug" { OsString::from("dev") } else { directory.clone() };
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .current_dir(workspace)
         .args(["build", "--quiet", "-p", "papad", "--target-dir"])
         .arg(target_dir)
         .arg("--profile")

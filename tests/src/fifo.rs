@@ -35,7 +35,12 @@ impl Fifo {
 
     /// Lets one `read line < PATH` of a shell go on.
     pub fn send_line(&self) {
-        (&self.file).write_all(b"\n").unwrap();
+        self.send("");
+    }
+
+    /// As [`Self::send_line`], with this line.
+    pub fn send(&self, line: &str) {
+        (&self.file).write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     /// Waits for a line that the other side writes, and returns it without its end.

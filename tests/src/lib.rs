@@ -7,6 +7,8 @@
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate)]
 
 mod binary;
+mod builder;
+pub mod continuity;
 mod deadline;
 pub mod exact;
 mod fifo;
@@ -22,12 +24,13 @@ mod session;
 mod systemd;
 mod watching;
 
-pub use binary::papad_program;
+pub use binary::{copy_program, papad_program};
+pub use builder::Builder;
 pub use deadline::{DEADLINE, eventually, wait_readable};
 pub use fifo::Fifo;
 pub use hosted::{make_stopped, pid_of, wait_for_end};
 pub use other_user::{NOBODY, as_user, is_root};
-pub use papad::{Builder, Papad};
+pub use papad::Papad;
 pub use python::run_python;
 pub use scratch::ScratchDir;
 pub use session::{BANNER, Session, argument, field, shell};

@@ -1,135 +1,44 @@
 //! A papad of the test's own: started, watched from outside, killed, and cleaned up after.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::binary::Build;
 use crate::log::Log;
 use crate::procfs::{self, Stat};
-use crate::{BANNER, FakeSystemd, Session, eventually};
+use crate::{BANNER, Builder, Session, eventually};
 
-/// The name that papad gives its server process.
+/// The names that papad gives its processes.
+const KEEPER: &str = "papad: keeper";
 const SERVER: &str = "papad: server";
-
-/// How a papad is to be started.
-pub struct Builder<'a> {
-    build: Build,
-    args: Vec<OsString>,
-    unix_path: Option<PathBuf>,
-    shell_before: Option<String>,
-    copy_for_user: Option<(PathBuf, u32)>,
-    systemd: Option<&'a FakeSystemd>,
-}
-
-impl<'a> Builder<'a> {
-    /// Adds one argument.
-    #[must_use]
-    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
-        self.args.push(arg.into());
-        self
-    }
-
-    /// Has it listen on a Unix socket, too.
-    #[must_use]
-    pub fn unix_path(mut self, path: impl Into<PathBuf>) -> Self {
-        let path = path.into();
-        self.unix_path = Some(path.clone());
-        self.arg("-u").arg(path)
-    }
-
-    /// Runs a line of shell first, in the process that then becomes papad: for limits and ignored
-    /// signals that it is to inherit.
-    #[must_use]
-    pub fn after_shell(mut self, line: &str) -> Self {
-        self.shell_before = Some(line.to_owned());
-        self
-    }
-
-    /// Runs it as `uid`, from a copy of the program at `copy`, since the build's own directory may
-    /// be closed to that user.
-    #[must_use]
-    pub fn as_user(mut self, uid: u32, copy: impl Into<PathBuf>) -> Self {
-        self.copy_for_user = Some((copy.into(), uid));
-        self
-    }
-
-    /// Uses a build with the feature `kill-points`.
-    #[must_use]
-    pub fn with_kill_points(mut self) -> Self {
-        self.build = Build::KillPoints;
-        self
-    }
-
-    /// Has `systemd` start it, as the main process of its service.
-    #[must_use]
-    pub fn under(mut self, systemd: &'a FakeSystemd) -> Self {
-        self.systemd = Some(systemd);
-        self.after_shell("export LISTEN_PID=$$")
-    }
-
-    fn command(&self) -> Command {
-        let mut program = self.build.path();
-        if let Some((copy, _)) = &self.copy_for_user {
-            std::fs::copy(program, copy).unwrap();
-            program = copy;
-        }
-        let mut command = match &self.shell_before {
-            None => Command::new(program),
-            Some(line) => {
-                let mut shell = Command::new("/bin/sh");
-                shell.arg("-c").arg(format!("{line}\nexec \"$0\" \"$@\"")).arg(program);
-                shell
-            }
-        };
-        if let Some((_, uid)) = self.copy_for_user {
-            command.uid(uid).gid(uid);
-        }
-        command.arg("-p").arg("0").args(&self.args);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        if let Some(systemd) = self.systemd {
-            systemd.prepare(&mut command);
-        }
-        command
-    }
-
-    /// Starts it on a free port of its own, and returns when it listens.
-    #[must_use]
-    pub fn start(self) -> Papad {
-        let mut command = self.command();
-        let mut child = command.spawn().unwrap();
-        // It has duplicates of what was passed.
-        drop(command);
-        if let Some(systemd) = self.systemd {
-            systemd.started(child.id() as i32);
-        }
-        let log = Log::collect(child.stderr.take().expect("stderr is a pipe"));
-        let mut papad =
-            Papad { child, log, port: 0, unix_path: self.unix_path, killed: Mutex::default() };
-        papad.port = papad.log.wait_for("the port", |line| {
-            let (_, port) = line.split_once("listening on 127.0.0.1:")?;
-            port.trim().parse().ok()
-        });
-        papad
-    }
-}
 
 /// A running papad. Dropping it kills it and everything it hosts; its log is shown when the test
 /// has failed.
 pub struct Papad {
-    child: Child,
+    child: Mutex<Child>,
     log: Log,
+    /// The inode of the pipe that keepers and servers write their log to: so they are found, and
+    /// by their names, whoever's children they are.
+    log_pipe: u64,
     port: u16,
     unix_path: Option<PathBuf>,
-    /// Servers that the test has killed, as pid and start: the next server is none of these.
+    /// The keeper of this moment.
+    keeper: AtomicI32,
+    /// Keepers and servers that the test has killed, as pid and start: the next ones are none of
+    /// these.
     killed: Mutex<BTreeSet<(i32, u64)>>,
+    /// Children of killed keepers, as pid and start.
+    orphans: Mutex<BTreeSet<(i32, u64)>>,
+    server_kills: AtomicU64,
 }
 
 impl Papad {
@@ -142,14 +51,28 @@ impl Papad {
     /// To start one otherwise.
     #[must_use]
     pub fn builder() -> Builder<'static> {
-        Builder {
-            build: Build::Plain,
-            args: Vec::new(),
-            unix_path: None,
-            shell_before: None,
-            copy_for_user: None,
-            systemd: None,
-        }
+        Builder::new()
+    }
+
+    /// What has just been started, and writes its log to this pipe.
+    pub(crate) fn watch(child: Child, log: ChildStderr, unix_path: Option<PathBuf>) -> Self {
+        let pipe = File::from(log.as_fd().try_clone_to_owned().unwrap());
+        let mut papad = Self {
+            keeper: AtomicI32::new(child.id() as i32),
+            child: Mutex::new(child),
+            log: Log::collect(log),
+            log_pipe: pipe.metadata().unwrap().ino(),
+            port: 0,
+            unix_path,
+            killed: Mutex::default(),
+            orphans: Mutex::default(),
+            server_kills: AtomicU64::new(0),
+        };
+        papad.port = papad.log.wait_for("the port", |line| {
+            let (_, port) = line.split_once("listening on 127.0.0.1:")?;
+            port.trim().parse().ok()
+        });
+        papad
     }
 
     /// The TCP port on 127.0.0.1.
@@ -184,44 +107,127 @@ impl Papad {
         session
     }
 
-    /// The process that was started, and lives for as long as papad does.
+    /// The process that was started, which lives for as long as papad does; after
+    /// [`Self::kill_keeper`] the one that has taken its place.
     #[must_use]
     pub fn keeper_pid(&self) -> i32 {
-        self.child.id() as i32
+        self.keeper.load(Ordering::SeqCst)
     }
 
     /// The process that speaks with clients at this moment; after [`Self::kill_server`] the next
-    /// one.
+    /// one. While one server follows another, this waits until there is only one.
     #[must_use]
     pub fn server_pid(&self) -> i32 {
         self.server().pid
     }
 
     fn server(&self) -> Stat {
-        let find = || {
-            procfs::children(self.keeper_pid()).into_iter().find(|child| {
-                let killed = self.killed.lock().unwrap();
-                child.comm == SERVER
-                    && !child.is_zombie()
-                    && !killed.contains(&(child.pid, child.started))
-            })
-        };
         let mut found = None;
-        eventually("papad has a server", || {
-            found = find();
+        eventually("papad has one server, a child of its keeper", || {
+            let mut servers = self.servers();
+            let server = servers.pop().filter(|it| it.parent == self.keeper_pid());
+            found = server.filter(|_| servers.is_empty());
             found.is_some()
         });
         found.expect("the wait ends when it is found")
+    }
+
+    /// All servers that run: while one follows another, these are two.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Stat> {
+        self.parts(SERVER)
+    }
+
+    /// Keepers or servers of this papad that run and were not killed by the test.
+    fn parts(&self, name: &str) -> Vec<Stat> {
+        let killed = self.killed.lock().unwrap();
+        let is_part = |process: &Stat| {
+            process.comm == name
+                && !process.is_zombie()
+                && !killed.contains(&(process.pid, process.started))
+                && self.writes_log(process.pid)
+        };
+        procfs::processes().into_iter().filter(is_part).collect()
+    }
+
+    fn writes_log(&self, pid: i32) -> bool {
+        let stderr = std::fs::metadata(format!("/proc/{pid}/fd/2"));
+        stderr.is_ok_and(|stderr| stderr.ino() == self.log_pipe)
     }
 
     /// Kills the server with SIGKILL and returns at once, with the pid it had. The keeper holds
     /// the listening socket, so whoever connects now waits for the next server.
     pub fn kill_server(&self) -> i32 {
         let server = self.server();
+        self.kill(&server);
+        server.pid
+    }
+
+    /// Kills a server or a candidate, one of [`Self::servers`], and returns at once.
+    pub fn kill(&self, server: &Stat) {
+        self.server_kills.fetch_add(1, Ordering::SeqCst);
         self.killed.lock().unwrap().insert((server.pid, server.started));
         // It may have ended by itself, which is as good.
         let _ = kill(Pid::from_raw(server.pid), Signal::SIGKILL);
-        server.pid
+    }
+
+    /// How often the test has killed a server: a connection that ends without that is a mistake.
+    #[must_use]
+    pub fn server_kills(&self) -> u64 {
+        self.server_kills.load(Ordering::SeqCst)
+    }
+
+    /// Kills the keeper with SIGKILL, and returns when another has taken its place and a server is
+    /// that one's child.
+    pub fn kill_keeper(&self) {
+        self.kill_keeper_at_once();
+        self.wait_for_keeper();
+    }
+
+    /// Kills the keeper with SIGKILL, and returns when it is gone.
+    pub fn kill_keeper_at_once(&self) {
+        let keeper = self.keeper_pid();
+        // It makes no more children known while they are counted.
+        let _ = kill(Pid::from_raw(keeper), Signal::SIGSTOP);
+        self.look_after_children(keeper);
+        if let Some(stat) = procfs::stat(keeper) {
+            self.killed.lock().unwrap().insert((keeper, stat.started));
+        }
+        let _ = kill(Pid::from_raw(keeper), Signal::SIGKILL);
+        self.wait_until_keeper_is_gone(keeper);
+    }
+
+    /// Notes the children of a keeper, which the test ends even if that is killed.
+    pub fn look_after_children(&self, keeper: i32) {
+        let children = procfs::children(keeper).into_iter().filter(|child| child.comm != SERVER);
+        self.orphans.lock().unwrap().extend(children.map(|child| (child.pid, child.started)));
+    }
+
+    /// Waits until this keeper, whoever kills it, is reaped.
+    pub fn wait_until_keeper_is_gone(&self, keeper: i32) {
+        let mut child = self.child.lock().unwrap();
+        if child.id() as i32 == keeper {
+            child.wait().unwrap();
+        } else {
+            eventually("the killed keeper is gone", || {
+                procfs::stat(keeper).is_none_or(|stat| stat.is_zombie())
+            });
+        }
+    }
+
+    /// Waits until there is another keeper than before, whose child is the server.
+    pub fn wait_for_keeper(&self) {
+        let before = self.keeper_pid();
+        eventually("another keeper has a server", || {
+            let keepers = self.parts(KEEPER);
+            let [keeper] = &keepers[..] else { return false };
+            let servers = self.servers();
+            let is_served = servers.len() == 1 && servers[0].parent == keeper.pid;
+            if is_served {
+                self.keeper.store(keeper.pid, Ordering::SeqCst);
+            }
+            is_served && keeper.pid != before
+        });
     }
 
     /// Kills keeper and server with SIGKILL, and returns when both are gone. What papad hosted runs
@@ -232,7 +238,7 @@ impl Papad {
             kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
         }
         assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
-        self.child.wait().unwrap();
+        self.child.get_mut().unwrap().wait().unwrap();
     }
 
     /// Everything papad has logged.
@@ -252,18 +258,23 @@ impl Papad {
     /// When it has not ended within the deadline.
     pub fn wait_for_exit(&mut self) -> ExitStatus {
         assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
-        self.child.wait().unwrap()
+        self.child.get_mut().unwrap().wait().unwrap()
     }
 
-    /// The keeper's children, and whoever belongs to a session that one of them leads: the server,
-    /// the hosted processes and their descendants.
+    /// The keeper's children and the orphans of killed ones, and whoever belongs to a session that
+    /// one of them leads: servers, the hosted processes and their descendants.
     fn descendants(&self) -> Vec<Stat> {
+        let orphans = self.orphans.lock().unwrap();
+        let keepers: BTreeSet<i32> =
+            self.parts(KEEPER).iter().map(|keeper| keeper.pid).chain([self.keeper_pid()]).collect();
         let all = procfs::processes();
-        let leaders: BTreeSet<i32> = all
-            .iter()
-            .filter(|process| process.parent == self.keeper_pid())
-            .map(|process| process.pid)
-            .collect();
+        let is_leader = |process: &&Stat| {
+            keepers.contains(&process.parent)
+                || orphans.contains(&(process.pid, process.started))
+                || process.comm == SERVER && self.writes_log(process.pid)
+        };
+        let leaders: BTreeSet<i32> =
+            all.iter().filter(is_leader).map(|process| process.pid).collect();
         all.into_iter()
             .filter(|process| leaders.contains(&process.pid) || leaders.contains(&process.session))
             .filter(|process| !process.is_zombie())
@@ -273,10 +284,13 @@ impl Papad {
 
 impl Drop for Papad {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
+        let keeper_runs = matches!(self.child.get_mut().map(Child::try_wait), Ok(Ok(None)));
+        if keeper_runs || !self.orphans.get_mut().is_ok_and(|orphans| orphans.is_empty()) {
             // A stopped keeper starts nothing and remains the parent of all, until all are gone.
-            let keeper = Pid::from_raw(self.keeper_pid());
-            let _ = kill(keeper, Signal::SIGSTOP);
+            let mut keepers = self.parts(KEEPER);
+            for keeper in &keepers {
+                let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGSTOP);
+            }
             loop {
                 let left = self.descendants();
                 if left.is_empty() {
@@ -287,8 +301,14 @@ impl Drop for Papad {
                 }
                 thread::yield_now();
             }
-            let _ = kill(keeper, Signal::SIGKILL);
-            let _ = self.child.wait();
+            // One that a server has started meanwhile has nothing, and nobody.
+            keepers.extend(self.parts(KEEPER));
+            for keeper in keepers {
+                let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGKILL);
+            }
+            if let Ok(child) = self.child.get_mut() {
+                let _ = child.wait();
+            }
         }
         if thread::panicking() {
             eprintln!("papad's log:\n{}", self.log());

@@ -58,8 +58,8 @@ pub(super) fn write<'a>(
 
 /// What a server leaves to a keeper that it starts: its link, by which everything else comes.
 pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result<File> {
-    // Who waits for an upgrade, waits for one that the keeper has forgotten.
-    let put_back = Some("the keeper was killed".to_owned());
+    // Whoever waits for an upgrade is told by the next server, and there will be none.
+    let put_back = Some("the keeper was killed meanwhile".to_owned());
     let start = Start { keepers: start.keepers + 1, put_back, ..start.clone() };
     write(std::iter::empty(), &start, skipped, None, link)
 }

@@ -130,6 +130,7 @@ impl Keeper {
         limits::raise_descriptor_limit();
         let cannot = |error| format!("cannot go on for the keeper before: {error}");
         let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
+        sys::kill_point("keeper-inherits");
         log::info!("keeper", "goes on as papad {}", env!("CARGO_PKG_VERSION"));
         let mut held = held;
         held.service().ready();
@@ -267,6 +268,7 @@ impl Keeper {
         if self.succession.until().is_some_and(|until| until <= now) {
             self.advance_upgrade(succession::Event::TimeIsUp);
         }
+        // Another program would not know that it is to leave.
         if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
             && let Some(trial) = self.trial.take()
             && !self.leaving
@@ -287,6 +289,7 @@ impl Keeper {
             let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
             let words = env::args_os().map(|word| CString::new(word.as_bytes()));
             let words: Vec<CString> = words.collect::<Result<_, _>>()?;
+            sys::kill_point("keeper-becomes");
             // Signals stay blocked, and those that come meanwhile are still to be taken.
             Ok(execv(&path, &words)?)
         };

@@ -116,6 +116,9 @@ impl Keeper {
         match self.start_candidate(request, program) {
             Ok(candidate) => {
                 log::info!("keeper", "upgrading; server {} is checked", candidate.pid);
+                // Why an earlier one has failed is nothing to this one.
+                self.start.put_back = None;
+                sys::kill_point("keeper-checks");
                 let until = Instant::now() + CHECKING_TIME;
                 self.succession = Succession::Checking(candidate, until);
             }
@@ -190,12 +193,10 @@ impl Keeper {
                     // If it is gone, its end is what comes next.
                     let _ = link.tell_server(&ToServer::Part);
                 }
+                sys::kill_point("keeper-parts");
                 Succession::Parting(candidate, Instant::now() + PARTING_TIME)
             }
-            (Succession::Parting(candidate, _), Event::Parted) => {
-                self.start.put_back = None;
-                self.start_successor(candidate)
-            }
+            (Succession::Parting(candidate, _), Event::Parted) => self.start_successor(candidate),
             (Succession::Checking(candidate, _), Event::Said(ToKeeper::Unable(why)))
             | (Succession::Parting(candidate, _), Event::Stays(why)) => {
                 self.fail_upgrade(candidate, &why)
@@ -253,6 +254,7 @@ impl Keeper {
             .and_then(|()| candidate.link.tell_server(&ToServer::Start(self.start.clone())));
         // Only the candidate can take it now: if it ends, the server that has parted goes on.
         self.held.drop(Held::Baton);
+        sys::kill_point("keeper-calls");
         match told {
             Ok(()) => Succession::Taking(candidate, Instant::now() + TAKING_TIME),
             Err(error) => self.fail_upgrade(candidate, &format!("it hears nothing: {error}")),
@@ -262,6 +264,7 @@ impl Keeper {
     /// The candidate is the server from now on.
     fn put_in_charge(&mut self, candidate: Candidate) {
         let Candidate { pid, link, program, .. } = candidate;
+        sys::kill_point("keeper-changes");
         // From now on the keeper has as much patience as it takes.
         let _ = link.set_patience(None);
         let child = Some(pid);

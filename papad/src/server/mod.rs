@@ -108,8 +108,11 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         link.tell_keeper(&ToKeeper::Here)?;
         let (start, mut held) = receive(&link)?;
         if let Some(baton) = held.remove(&Held::Baton) {
+            sys::kill_point("called");
             upgrade::take_baton(baton);
+            sys::kill_point("baton-taken");
             link.tell_keeper(&ToKeeper::Took)?;
+            sys::kill_point("took");
         }
         // For as long as this server lives.
         let _lifeline = lifeline.take_over(&link, &mut held)?;
@@ -117,6 +120,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         let (server, control) = Server::recover(options, link, start, held)?;
         let server = Arc::new(server);
         let sessions = server.take_up(passed);
+        sys::kill_point("taken-up");
         server.serve(control, sessions)
     });
     match result {
@@ -150,7 +154,9 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
             Some(ToServer::Rehearse { skipped }) => {
                 let able = rehearsal::rehearse(std::mem::take(&mut held), skipped);
                 let answer = able.map_or_else(ToKeeper::Unable, |()| ToKeeper::Able);
+                sys::kill_point("rehearsed");
                 link.tell_keeper(&answer)?;
+                sys::kill_point("able");
             }
             Some(ToServer::Start(start)) => {
                 if start.has_store {

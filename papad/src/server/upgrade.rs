@@ -158,6 +158,7 @@ impl Server {
     /// Has the keeper hold all there is to know of sessions that have stopped, and says so; returns
     /// the pipe that tells whether somebody takes over.
     pub(super) fn hand_over(&self, and_say: &ToKeeper) -> io::Result<File> {
+        sys::kill_point("stopped");
         let file = sys::memfd(c"papad-handover")?;
         let mut writer = io::BufWriter::new(&file);
         writer.write_all(&handover::tell_papad(self).into_bytes())?;
@@ -169,6 +170,7 @@ impl Server {
         let (baton, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         self.link.hold(&[(Held::Handover, file.as_fd()), (Held::Baton, theirs.as_fd())])?;
         self.link.tell_keeper(and_say)?;
+        sys::kill_point("handed-over");
         Ok(baton.into())
     }
 }

@@ -1,11 +1,11 @@
-//! Places where a test may have the server killed, to show that what follows is recovered.
+//! Places where a test may have papad killed, to show that what follows is recovered.
 //!
-//! A test build ends the server by SIGKILL at the point NAME when the file `$PAPAD_KILL_POINTS/NAME`
-//! exists, and removes that file first, so that each arming kills once; a file that says `always` is
-//! left there, and so is one that says `crash`, by which the server ends by SIGABRT instead. A
-//! release has no such code.
+//! A test build ends the process that comes there, server or keeper, by SIGKILL at the point NAME
+//! when the file `$PAPAD_KILL_POINTS/NAME` exists, and removes that file first, so that each arming
+//! kills once; a file that says `always` is left there, and so is one that says `crash`, by which it
+//! ends by SIGABRT instead. A release has no such code.
 
-/// Ends the server here if a test has armed this point.
+/// Ends this process if a test has armed this point.
 #[cfg(feature = "kill-points")]
 pub(crate) fn kill_point(name: &str) {
     if says(name).is_some_and(|text| text == b"crash") {
@@ -17,7 +17,7 @@ pub(crate) fn kill_point(name: &str) {
     }
 }
 
-/// Ends the server here if a test has armed this point.
+/// Ends this process if a test has armed this point.
 #[cfg(not(feature = "kill-points"))]
 pub(crate) fn kill_point(_name: &str) {}
 
