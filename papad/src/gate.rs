@@ -186,6 +186,10 @@ mod tests {
                 let gate = Arc::clone(&gate);
                 thread::spawn(move || {
                     gate.stop(told);
+                    // The gate is open for a moment, which may be seen or not.
+                    while !gate.is_closed() {
+                        thread::yield_now();
+                    }
                     gate.stop(told);
                 })
             })
