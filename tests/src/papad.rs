@@ -233,9 +233,11 @@ impl Papad {
     /// Kills keeper and server with SIGKILL, and returns when both are gone. What papad hosted runs
     /// on, without a parent.
     pub fn kill_both(&mut self) {
-        let server = self.server();
-        for pid in [self.keeper_pid(), server.pid] {
-            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        let server = Pid::from_raw(self.server().pid);
+        // It is not to have the time to start another keeper.
+        kill(server, Signal::SIGSTOP).unwrap();
+        for pid in [Pid::from_raw(self.keeper_pid()), server] {
+            kill(pid, Signal::SIGKILL).unwrap();
         }
         assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
         self.child.get_mut().unwrap().wait().unwrap();

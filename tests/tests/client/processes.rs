@@ -82,7 +82,9 @@ fn processes_are_listed_with_all_there_is_to_know() {
     let papa = &hosted.papa;
     let web = sleeper(papa, "web.1");
     papa.process("web.2", "/bin/sh").args(["-c", "printf abc; exit 3"]).make().unwrap();
-    let ended = |info: &papa_client::ProcessInfo| info.end() == Some(End::Exited(3));
+    // What it has written may be read a moment after it has ended.
+    let ended =
+        |info: &papa_client::ProcessInfo| info.end() == Some(End::Exited(3)) && info.next == 3;
     eventually("it has ended", || ended(&papa.processes("web.2").unwrap()[0]));
     let listed = papa.processes("web.*").unwrap();
     assert_eq!(listed.len(), 2);
