@@ -6,8 +6,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ExitStatus};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -38,7 +38,8 @@ pub struct Papad {
     killed: Mutex<BTreeSet<(i32, u64)>>,
     /// Children of killed keepers, as pid and start.
     orphans: Mutex<BTreeSet<(i32, u64)>>,
-    server_kills: AtomicU64,
+    /// Those among `killed` that are servers or were to be.
+    killed_servers: Mutex<BTreeSet<(i32, u64)>>,
 }
 
 impl Papad {
@@ -66,7 +67,7 @@ impl Papad {
             unix_path,
             killed: Mutex::default(),
             orphans: Mutex::default(),
-            server_kills: AtomicU64::new(0),
+            killed_servers: Mutex::default(),
         };
         papad.port = papad.log.wait_for("the port", |line| {
             let (_, port) = line.split_once("listening on 127.0.0.1:")?;
@@ -165,16 +166,28 @@ impl Papad {
 
     /// Kills a server or a candidate, one of [`Self::servers`], and returns at once.
     pub fn kill(&self, server: &Stat) {
-        self.server_kills.fetch_add(1, Ordering::SeqCst);
+        self.killed_servers.lock().unwrap().insert((server.pid, server.started));
         self.killed.lock().unwrap().insert((server.pid, server.started));
         // It may have ended by itself, which is as good.
         let _ = kill(Pid::from_raw(server.pid), Signal::SIGKILL);
     }
 
-    /// How often the test has killed a server: a connection that ends without that is a mistake.
+    /// How many of the servers that the test has killed are gone by now, for
+    /// [`Self::has_killed_since`].
     #[must_use]
-    pub fn server_kills(&self) -> u64 {
-        self.server_kills.load(Ordering::SeqCst)
+    pub fn kills_over(&self) -> usize {
+        let killed = self.killed_servers.lock().unwrap();
+        let is_gone = |(pid, started): &&(i32, u64)| {
+            procfs::stat(*pid).is_none_or(|it| it.started != *started)
+        };
+        killed.iter().filter(is_gone).count()
+    }
+
+    /// Whether the test has killed a server that was not gone when there were so many
+    /// [`Self::kills_over`]: nothing else may end a session that began after that.
+    #[must_use]
+    pub fn has_killed_since(&self, kills_over: usize) -> bool {
+        self.killed_servers.lock().unwrap().len() > kills_over
     }
 
     /// Kills the keeper with SIGKILL, and returns when another has taken its place and a server is
@@ -263,12 +276,16 @@ impl Papad {
         self.child.get_mut().unwrap().wait().unwrap()
     }
 
-    /// The keeper's children and the orphans of killed ones, and whoever belongs to a session that
-    /// one of them leads: servers, the hosted processes and their descendants.
-    fn descendants(&self) -> Vec<Stat> {
-        let orphans = self.orphans.lock().unwrap();
-        let keepers: BTreeSet<i32> =
-            self.parts(KEEPER).iter().map(|keeper| keeper.pid).chain([self.keeper_pid()]).collect();
+    /// Every process of papad's own, whatever its name is at this moment.
+    fn own(&self) -> Vec<Stat> {
+        let all = procfs::processes().into_iter();
+        all.filter(|process| !process.is_zombie() && self.writes_log(process.pid)).collect()
+    }
+
+    /// The children of these keepers and the orphans of killed ones, and whoever belongs to a
+    /// session that one of them leads: servers, the hosted processes and their descendants.
+    fn descendants(&self, keepers: &BTreeSet<i32>) -> Vec<Stat> {
+        let orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
         let all = procfs::processes();
         let is_leader = |process: &&Stat| {
             keepers.contains(&process.parent)
@@ -286,31 +303,32 @@ impl Papad {
 
 impl Drop for Papad {
     fn drop(&mut self) {
-        let keeper_runs = matches!(self.child.get_mut().map(Child::try_wait), Ok(Ok(None)));
-        if keeper_runs || !self.orphans.get_mut().is_ok_and(|orphans| orphans.is_empty()) {
+        loop {
+            let keepers: BTreeSet<i32> = self
+                .own()
+                .iter()
+                .filter(|process| process.comm != SERVER)
+                .map(|keeper| keeper.pid)
+                .collect();
             // A stopped keeper starts nothing and remains the parent of all, until all are gone.
-            let mut keepers = self.parts(KEEPER);
             for keeper in &keepers {
-                let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGSTOP);
+                let _ = kill(Pid::from_raw(*keeper), Signal::SIGSTOP);
             }
-            loop {
-                let left = self.descendants();
-                if left.is_empty() {
-                    break;
-                }
-                for process in left {
-                    let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-                }
-                thread::yield_now();
+            let mut left: Vec<i32> =
+                self.descendants(&keepers).iter().map(|process| process.pid).collect();
+            if left.is_empty() {
+                left.extend(&keepers);
             }
-            // One that a server has started meanwhile has nothing, and nobody.
-            keepers.extend(self.parts(KEEPER));
-            for keeper in keepers {
-                let _ = kill(Pid::from_raw(keeper.pid), Signal::SIGKILL);
+            if left.is_empty() {
+                break;
             }
-            if let Ok(child) = self.child.get_mut() {
-                let _ = child.wait();
+            for pid in left {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
+            thread::yield_now();
+        }
+        if let Ok(child) = self.child.get_mut() {
+            let _ = child.wait();
         }
         if thread::panicking() {
             eprintln!("papad's log:\n{}", self.log());

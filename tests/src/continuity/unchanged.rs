@@ -34,6 +34,14 @@ impl Unchanged {
         }
     }
 
+    /// Sees that what papad holds is the same, when sessions may have ended.
+    #[track_caller]
+    pub fn check_held(&mut self, subject: &Subject) {
+        self.session = subject.exact();
+        self.sessions.clear();
+        self.check(subject);
+    }
+
     /// Sees that it is all the same: each line, each process by pid and start, each socket by its
     /// inode, each session by its number, peer, beginning and protocol.
     #[track_caller]

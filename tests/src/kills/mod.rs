@@ -21,4 +21,5 @@ pub use flood::Flood;
 pub use load::under_load;
 pub use random::{Random, kills_wanted};
 pub use residents::Residents;
+pub use sockets::round as socket_round;
 pub use watcher::{Expected, watch_to_end};

@@ -11,11 +11,17 @@ impl Random {
     /// The seed that `PAPAD_TEST_SEED` names, or a new one. It is printed, for a run that fails.
     #[must_use]
     pub fn from_environment() -> Self {
-        let seed = env::var("PAPAD_TEST_SEED").map_or_else(
+        Self::from_variable("PAPAD_TEST_SEED")
+    }
+
+    /// The same, from another variable.
+    #[must_use]
+    pub fn from_variable(name: &str) -> Self {
+        let seed = env::var(name).map_or_else(
             |_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64,
-            |seed| seed.parse().expect("PAPAD_TEST_SEED is a number"),
+            |seed| seed.parse().expect("a seed is a number"),
         );
-        eprintln!("to make the same choices again: PAPAD_TEST_SEED={seed}");
+        eprintln!("to make the same choices again: {name}={seed}");
         Self(seed)
     }
 

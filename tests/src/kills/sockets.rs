@@ -8,7 +8,7 @@ use super::{Patient, Random};
 use crate::{ScratchDir, eventually, field, procfs};
 
 /// Makes the socket `name`, uses it for a while, and removes it.
-pub(super) fn round(patient: &mut Patient, random: &mut Random, scratch: &ScratchDir, name: &str) {
+pub fn round(patient: &mut Patient, random: &mut Random, scratch: &ScratchDir, name: &str) {
     let path = random.one_in(3).then(|| scratch.join(name));
     let options = match &path {
         Some(path) => format!("path={path} backlog=64"),
