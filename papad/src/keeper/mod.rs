@@ -3,26 +3,27 @@
 
 mod begin;
 mod estate;
+mod events;
 mod holdings;
 mod limits;
 mod restarts;
+mod serving;
 mod succession;
 
 use std::env;
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, dup2_stdin, execv};
 
 use estate::Estate;
+use events::{Event, watch_signals};
 use holdings::Holdings;
 use restarts::Restarts;
 use succession::{Succession, Trial};
@@ -47,19 +48,6 @@ enum Server {
     Settling { link: Link, until: Instant },
     /// The next one is started then.
     Pausing { until: Instant },
-}
-
-/// What can happen to the keeper.
-enum Event {
-    Signal(Signal),
-    Message(ToKeeper),
-    /// Nobody has the server's end of the link any more.
-    LinkClosed,
-    /// The server that is to take over has said something, or is gone.
-    Candidate(succession::Event),
-    /// systemd may take messages again, or is late with it.
-    Systemd,
-    TimeIsUp,
 }
 
 struct Keeper {
@@ -301,69 +289,6 @@ impl Keeper {
         error
     }
 
-    fn next_event(&self) -> io::Result<Event> {
-        let (link, own_until) = match &self.server {
-            Server::Running { link, .. } => (Some(link), None),
-            Server::Settling { link, until } => (Some(link), Some(*until)),
-            Server::Pausing { until } => (None, Some(*until)),
-        };
-        let of_trial = self.trial.as_ref().and_then(|trial| trial.until);
-        let own_until = [own_until, self.succession.until(), of_trial].into_iter().flatten().min();
-        let candidate = self.succession.candidate().map(succession::Candidate::link);
-        loop {
-            let blocked = self.held.look_at_service().blocked();
-            let until = own_until.into_iter().chain(blocked.as_ref().and_then(|it| it.until)).min();
-            let timeout = match until.map(|until| until.saturating_duration_since(Instant::now())) {
-                // A millisecond more, so that the time is not up too early by rounding.
-                Some(left) if left > Duration::ZERO => {
-                    PollTimeout::try_from(left + Duration::from_millis(1))
-                        .unwrap_or(PollTimeout::MAX)
-                }
-                Some(_) => PollTimeout::ZERO,
-                None => PollTimeout::NONE,
-            };
-            // Messages first: what the server said before it ended comes before its end.
-            let links = [link, candidate].into_iter().flatten();
-            let mut fds: Vec<PollFd> =
-                links.map(|link| PollFd::new(link.as_fd(), PollFlags::POLLIN)).collect();
-            fds.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
-            let for_systemd = blocked.and_then(|blocked| blocked.socket);
-            fds.extend(for_systemd.map(|socket| PollFd::new(socket, PollFlags::POLLOUT)));
-            match poll(&mut fds, timeout) {
-                Ok(0) if own_until.is_none_or(|until| Instant::now() < until) => {
-                    return Ok(Event::Systemd);
-                }
-                Ok(0) => return Ok(Event::TimeIsUp),
-                Ok(_) => {}
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(errno) => return Err(errno.into()),
-            }
-            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
-            let is_link = link.is_some() && ready.next() == Some(true);
-            let is_candidate = candidate.is_some() && ready.next() == Some(true);
-            let is_systemd = for_systemd.is_some() && ready.nth(1) == Some(true);
-            if let Some(link) = link.filter(|_| is_link) {
-                match link.hear_server() {
-                    Ok(Some(message)) => return Ok(Event::Message(message)),
-                    Ok(None) => return Ok(Event::LinkClosed),
-                    Err(error) => {
-                        log::error!("keeper", "a message from the server is lost: {error}");
-                    }
-                }
-            } else if let Some(link) = candidate.filter(|_| is_candidate) {
-                let said = link.hear_server().ok().flatten();
-                let event = said.map_or(succession::Event::Ended, succession::Event::Said);
-                return Ok(Event::Candidate(event));
-            } else if let Some(info) = self.signals.read_signal()?
-                && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
-            {
-                return Ok(Event::Signal(signal));
-            } else if is_systemd {
-                return Ok(Event::Systemd);
-            }
-        }
-    }
-
     /// Does what the server asks.
     fn obey(&mut self, message: ToKeeper) {
         match message {
@@ -424,99 +349,12 @@ impl Keeper {
         }
     }
 
-    /// Starts a server, or pauses if that cannot be now. Whatever it is that is lacking, what is
-    /// held is not let go of for it.
-    fn start_server(&mut self) -> Server {
-        self.start.starts += 1;
-        self.start.deaths = self.restarts.never_ready();
-        self.restarts.start(Instant::now());
-        self.told = None;
-        let started = Link::pair().and_then(|(link, server_end)| {
-            let program = Path::new(launch::SELF);
-            Ok((link, launch::start_server(program, &self.options, server_end)?))
-        });
-        let (link, pid) = match started {
-            Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
-            Err(error) => {
-                log::error!("keeper", "cannot start a server: {error}");
-                self.restarts.end(Instant::now(), false);
-                return self.pausing();
-            }
-        };
-        log::debug!("keeper", "started server {}, pid {pid}", self.start.starts);
-        let handed = link
-            .hand_over(self.held.iter())
-            .and_then(|()| link.tell_server(&ToServer::Start(self.start.clone())));
-        if let Err(error) = handed {
-            log::error!("keeper", "a server could not be handed what is held: {error}");
-            // It may be gone already, which is what is wanted. Its SIGCHLD comes next.
-            let _ = kill(pid, Signal::SIGKILL);
-        }
-        let server = Server::Running { child: Some(pid), link, ready: false };
-        if self.leaving {
-            self.leave(&server);
-        }
-        server
-    }
-
-    /// The server has ended; it is not known how if it was no child.
-    fn server_ended(&mut self, link: Link, code: Option<i32>) {
-        self.server = Server::Settling { link, until: Instant::now() + SETTLING_TIME };
-        let is_followed = matches!(self.succession, Succession::Taking(..));
-        self.advance_upgrade(succession::Event::ServerEnded);
-        if is_followed {
-            return;
-        }
-        self.restarts.end(Instant::now(), code == Some(-(Signal::SIGKILL as i32)));
-        if !self.leaving {
-            let how = match code {
-                None => "no longer runs".to_owned(),
-                Some(code @ 0..) => format!("ended with status {code}"),
-                Some(signal) => format!("ended by signal {}", -signal),
-            };
-            match self.restarts.pause() {
-                Duration::ZERO => log::warn!("keeper", "the server {how}; starting it again"),
-                pause => {
-                    log::warn!("keeper", "the server {how}; starting it again in {pause:?}");
-                }
-            }
-            self.held.service().status(&format!("The server {how}; starting it again"));
-        }
-        self.end_trial();
-        self.start.last_end = code;
-    }
-
-    /// The time until the next server is started.
-    fn pausing(&self) -> Server {
-        Server::Pausing { until: Instant::now() + self.restarts.pause() }
-    }
-
     fn leave(&mut self, server: &Server) {
         self.leaving = true;
         self.held.service().stopping();
         if let Server::Running { link, .. } = server {
             // If it is gone, its end is what comes next.
             let _ = link.tell_server(&ToServer::Leave);
-        }
-    }
-
-    /// Tells a server that runs of one process that has ended and is not recorded yet.
-    fn tell_of_ended(&mut self) {
-        let Server::Running { child, link, .. } = &self.server else { return };
-        let candidate = self.succession.candidate().map(succession::Candidate::pid);
-        let own = [*child, candidate, self.retiring];
-        if self.told.is_some() {
-            return;
-        }
-        match sys::look_at_ended() {
-            Ok(Some(ended)) if !own.contains(&Some(ended.pid)) => {
-                self.told = Some(ended.pid);
-                // If the server is gone, the next one is told.
-                let _ = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
-            }
-            // The server's own end comes as a signal.
-            Ok(_) => {}
-            Err(error) => log::error!("keeper", "children cannot be looked at: {error}"),
         }
     }
 
@@ -537,19 +375,6 @@ impl Keeper {
 fn reap(pid: Pid) -> Option<Ended> {
     let reaped = sys::reap(pid);
     reaped.inspect_err(|error| log::error!("keeper", "{pid} cannot be reaped: {error}")).ok()?
-}
-
-fn watch_signals() -> io::Result<SignalFd> {
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block()?;
-    // One that is ignored does not come, and children that end leave no zombies then.
-    for signal in &signals {
-        sys::heed(signal as i32)?;
-    }
-    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }
 
 /// Where a keeper that leaves at once is.

@@ -3,7 +3,9 @@
 //! A message is one line of words; descriptors that it names travel with it. A message that was
 //! sent is delivered even if its sender is killed at once, so nothing here is acknowledged.
 
-use std::fmt;
+mod held;
+mod start;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,6 +19,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair
 use nix::sys::time::TimeVal;
 use nix::unistd::{Pid, pipe2};
 
+pub(crate) use held::Held;
+pub(crate) use start::Start;
+
 use crate::sys;
 
 /// Names per message, so that a message stays below `sys::MAX_MESSAGE` bytes.
@@ -24,110 +29,6 @@ const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 
 /// How long to wait for a store, which the keeper gives up on, too, but sooner.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// What a held descriptor is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Held {
-    /// A listening socket of papad itself.
-    Control(u64),
-    /// A journal. The one with the highest number is in force.
-    Journal(u64),
-    /// The end of a pipe whose other end a server has, and the children that it is making.
-    Server(u64),
-    /// The lock on the directory where values are on disk.
-    StateLock,
-    /// How far servers got that died while they recovered.
-    Mark,
-    /// A hosted socket, by its number.
-    Socket(u64),
-    /// The ring of a process, by the process's number.
-    Ring(u64),
-    /// The reading end of a process's standard output.
-    Out(u64),
-    /// The reading end of a process's standard error.
-    Err(u64),
-    /// The pidfd of a process that is no child of the keeper.
-    Pidfd(u64),
-    /// What a server that has parted tells the next of its sessions.
-    Handover,
-    /// Something that goes with it: a connection, or a descriptor on its way over one.
-    Passed(u64),
-    /// The writing end of a pipe. Who writes to it has taken over from the server at the other
-    /// end; when nobody has it any more, nobody will.
-    Baton,
-}
-
-impl Held {
-    /// Whether it belongs to the change from one server to the next.
-    pub(crate) fn is_passing(self) -> bool {
-        matches!(self, Held::Handover | Held::Passed(_) | Held::Baton)
-    }
-
-    /// Whether a store that outlives papad has it, if there is one.
-    pub(crate) fn is_stored(self) -> bool {
-        match self {
-            Held::Control(_)
-            | Held::Journal(_)
-            | Held::StateLock
-            | Held::Server(_)
-            | Held::Socket(_)
-            | Held::Ring(_)
-            | Held::Out(_)
-            | Held::Err(_)
-            | Held::Pidfd(_) => true,
-            // Each keeper counts the deaths of its own servers.
-            Held::Mark | Held::Handover | Held::Passed(_) | Held::Baton => false,
-        }
-    }
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Held::Control(n) => write!(f, "control.{n}"),
-            Held::Journal(n) => write!(f, "journal.{n}"),
-            Held::Server(n) => write!(f, "server.{n}"),
-            Held::StateLock => f.write_str("state-lock"),
-            Held::Mark => f.write_str("mark"),
-            Held::Socket(n) => write!(f, "socket.{n}"),
-            Held::Ring(n) => write!(f, "ring.{n}"),
-            Held::Out(n) => write!(f, "out.{n}"),
-            Held::Err(n) => write!(f, "err.{n}"),
-            Held::Pidfd(n) => write!(f, "pidfd.{n}"),
-            Held::Handover => f.write_str("handover"),
-            Held::Passed(n) => write!(f, "passed.{n}"),
-            Held::Baton => f.write_str("baton"),
-        }
-    }
-}
-
-impl FromStr for Held {
-    type Err = io::Error;
-
-    fn from_str(text: &str) -> io::Result<Held> {
-        match text {
-            "handover" => return Ok(Held::Handover),
-            "baton" => return Ok(Held::Baton),
-            "state-lock" => return Ok(Held::StateLock),
-            "mark" => return Ok(Held::Mark),
-            _ => {}
-        }
-        let (kind, number) = text.split_once('.').ok_or_else(bad_message)?;
-        let number = number.parse().map_err(|_| bad_message())?;
-        match kind {
-            "control" => Ok(Held::Control(number)),
-            "journal" => Ok(Held::Journal(number)),
-            "server" => Ok(Held::Server(number)),
-            "socket" => Ok(Held::Socket(number)),
-            "ring" => Ok(Held::Ring(number)),
-            "out" => Ok(Held::Out(number)),
-            "err" => Ok(Held::Err(number)),
-            "passed" => Ok(Held::Passed(number)),
-            "pidfd" => Ok(Held::Pidfd(number)),
-            _ => Err(bad_message()),
-        }
-    }
-}
 
 /// What the server tells the keeper.
 #[derive(Debug)]
@@ -181,80 +82,6 @@ pub(crate) enum ToServer {
     Exited(Pid, i32),
     /// End in order: papad is being stopped.
     Leave,
-}
-
-/// What a server needs to know of papad's life so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Start {
-    /// How many servers there were, this one included.
-    pub(crate) starts: u64,
-    /// How the last server ended: its exit status, or minus a signal's number.
-    pub(crate) last_end: Option<i32>,
-    /// The descriptor limits papad was started with, which children get: soft and hard.
-    pub(crate) descriptor_limit: (u64, u64),
-    /// The OOM score adjustment papad was started with, which children get; `None` if it is
-    /// papad's own, too.
-    pub(crate) oom_score: Option<i32>,
-    /// How many servers in a row have ended before they were ready.
-    pub(crate) deaths: u64,
-    /// What is held is in a store, too, which gives it to the next papad if this one ends.
-    pub(crate) has_store: bool,
-    /// How many keepers there were at least, this one included: 1 for the first, which is the
-    /// parent of every hosted process.
-    pub(crate) keepers: u64,
-    /// If a new version was to take over and did not, why.
-    pub(crate) put_back: Option<String>,
-}
-
-impl Start {
-    pub(crate) fn from_text(text: &str) -> io::Result<Start> {
-        Start::from_words(&mut text.split_ascii_whitespace())
-    }
-
-    /// `STARTS LAST_END SOFT HARD KEY=VALUE...`; `put_back` has the rest of the line.
-    pub(crate) fn to_text(&self) -> String {
-        use fmt::Write;
-        let Start { starts, last_end, descriptor_limit: (soft, hard), .. } = self;
-        let last_end = last_end.map_or_else(|| "none".to_owned(), |end| end.to_string());
-        let mut text = format!("{starts} {last_end} {soft} {hard}");
-        // Writing to a String cannot fail.
-        let _ = write!(text, " store={} keepers={}", u8::from(self.has_store), self.keepers);
-        let _ = write!(text, " deaths={}", self.deaths);
-        if let Some(score) = self.oom_score {
-            let _ = write!(text, " oom={score}");
-        }
-        if let Some(why) = &self.put_back {
-            let _ = write!(text, " put_back={}", on_one_line(why));
-        }
-        text
-    }
-
-    /// Keys that are missing are those of a version that did not know them; unknown ones are
-    /// passed over.
-    fn from_words(words: &mut SplitAsciiWhitespace) -> io::Result<Start> {
-        let mut start = Start {
-            starts: number(words)?,
-            last_end: words.next().and_then(|word| word.parse().ok()),
-            descriptor_limit: (number(words)?, number(words)?),
-            oom_score: None,
-            deaths: 0,
-            has_store: false,
-            keepers: 1,
-            put_back: None,
-        };
-        while let Some((key, value)) = words.next().and_then(|word| word.split_once('=')) {
-            let to_number = || value.parse::<u64>().map_err(|_| bad_message());
-            match key {
-                "store" => start.has_store = to_number()? != 0,
-                "keepers" => start.keepers = to_number()?,
-                "deaths" => start.deaths = to_number()?,
-                "oom" => start.oom_score = Some(value.parse().map_err(|_| bad_message())?),
-                "put_back" => start.put_back = Some(format!("{value} {}", rest(words))),
-                _ => {}
-            }
-        }
-        Ok(start)
-    }
 }
 
 /// One end of the link.
@@ -496,7 +323,7 @@ fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {
 }
 
 fn named<'a>(verb: &str, names: impl Iterator<Item = &'a Held>) -> String {
-    use fmt::Write;
+    use std::fmt::Write;
     let mut text = String::from(verb);
     for name in names {
         // Writing to a String cannot fail.
@@ -557,43 +384,5 @@ mod tests {
         std::fs::File::from(fd).read_exact(&mut byte).unwrap();
         assert_eq!(&byte, b"x");
         assert!(keeper.hear_server().unwrap().is_none());
-    }
-
-    #[test]
-    fn a_start_is_read_back_as_it_was_written_and_what_a_version_does_not_say_is_as_it_was() {
-        let start = Start {
-            starts: 3,
-            last_end: Some(-9),
-            descriptor_limit: (1024, 4096),
-            oom_score: Some(-17),
-            deaths: 2,
-            has_store: true,
-            keepers: 2,
-            put_back: Some("it ended".to_owned()),
-        };
-        assert_eq!(Start::from_text(&start.to_text()).unwrap(), start);
-        let old = Start::from_text("3 -9 1024 4096 store=0 keepers=1 unheard=of").unwrap();
-        assert_eq!((old.oom_score, old.deaths, old.put_back), (None, 0, None));
-    }
-
-    #[test]
-    fn every_name_is_read_back_as_it_was_written() {
-        let names = [
-            Held::Control(0),
-            Held::Journal(2),
-            Held::Server(5),
-            Held::StateLock,
-            Held::Mark,
-            Held::Socket(1),
-            Held::Ring(u64::MAX),
-            Held::Out(3),
-            Held::Err(4),
-            Held::Pidfd(5),
-        ];
-        for name in names {
-            assert_eq!(name.to_string().parse::<Held>().unwrap(), name);
-        }
-        assert!("nothing.1".parse::<Held>().is_err());
-        assert!("ring.-1".parse::<Held>().is_err());
     }
 }
