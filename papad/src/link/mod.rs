@@ -163,9 +163,14 @@ impl Link {
             return forgive_absence(self.send_named("hold", fds, None));
         }
         let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
-        forgive_absence(self.send_named("hold", fds, Some(keepers_end.as_fd())))?;
+        self.send_named("hold", fds, Some(keepers_end.as_fd()))?;
         drop(keepers_end);
-        wait_for_end(done, Some(PATIENCE))
+        // A keeper that was killed meanwhile may not have stored it, and the next papad has only
+        // what is stored.
+        match wait_for_end(done, Some(PATIENCE))? {
+            Some(0) => Err(io::Error::other("the keeper is gone")),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Has the keeper drop what is needed no longer.
@@ -182,7 +187,7 @@ impl Link {
             return self.tell_keeper(&ToKeeper::Drop(names, None));
         };
         self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
-        wait_for_end(done, self.has_store.get().map(|()| PATIENCE))
+        wait_for_end(done, self.has_store.get().map(|()| PATIENCE)).map(drop)
     }
 
     /// Tells the server one thing.
@@ -306,16 +311,16 @@ fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
     }
 }
 
-/// Waits until nobody has the other end of this pipe any more, or the time is up.
-fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<()> {
+/// Waits until nobody has the other end of this pipe any more, and tells how many bytes came; `None`
+/// if the time is up before.
+fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<Option<usize>> {
     if let Some(patience) = patience {
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
-            return Ok(());
+            return Ok(None);
         }
     }
-    File::from(pipe).read_to_end(&mut Vec::new())?;
-    Ok(())
+    File::from(pipe).read_to_end(&mut Vec::new()).map(Some)
 }
 
 fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {

@@ -180,7 +180,8 @@ impl Service {
         }
     }
 
-    /// Closes `done` when everything that was held until now is stored.
+    /// Says in `done`, and closes it, when everything that was held until now is stored. Without a
+    /// word it is closed if the keeper is killed before.
     pub(crate) fn when_stored(&mut self, done: Option<OwnedFd>) {
         self.when(Ask::Stored, done);
     }
@@ -191,8 +192,11 @@ impl Service {
     }
 
     fn when(&mut self, ask: Ask, done: Option<OwnedFd>) {
+        let Some(done) = done else { return };
         if self.is_there() && !self.gave_up {
-            self.steps.extend(done.map(|done| Step::Done(done, ask)));
+            self.steps.push_back(Step::Done(done, ask));
+        } else {
+            say_done(&done);
         }
     }
 
@@ -214,7 +218,11 @@ impl Service {
             let why = if is_full { "takes no messages" } else { "cannot be reached" };
             log::error!("keeper", "systemd {why}; what is held is not safe in its store");
             self.gave_up = true;
-            self.steps.retain(|step| !matches!(step, Step::Done(..)));
+            self.steps.retain(|step| {
+                let Step::Done(done, _) = step else { return true };
+                say_done(done);
+                false
+            });
         }
         while let Some(step) = self.steps.pop_front() {
             match self.take(&step, held) {
@@ -252,7 +260,10 @@ impl Service {
             Step::Name(name) => self.bring_in_step(*name, held.get(name)),
             Step::Remove(name) => self.send(&removal(name), &[]),
             Step::State(state) => self.send(state, &[]),
-            Step::Done(_, Ask::Stored) => Ok(true),
+            Step::Done(done, Ask::Stored) => {
+                say_done(done);
+                Ok(true)
+            }
             Step::Done(done, Ask::Closed) => self.send("BARRIER=1", &[done.as_fd()]),
         }
     }
@@ -313,6 +324,12 @@ impl Service {
     fn send(&mut self, text: &str, fds: &[BorrowedFd]) -> io::Result<bool> {
         self.notifier.as_mut().map_or(Ok(true), |notifier| notifier.send(text, fds))
     }
+}
+
+/// Lets whoever waits go on.
+fn say_done(done: &OwnedFd) {
+    // Nobody may wait any more.
+    let _ = nix::unistd::write(done, b".");
 }
 
 fn removal(name: impl std::fmt::Display) -> String {
