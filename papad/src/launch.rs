@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -27,6 +28,9 @@ const SERVER: &str = "papad: server";
 
 /// The program itself, even if its file was replaced since.
 pub(crate) const SELF: &str = "/proc/self/exe";
+
+/// Tells keepers where the program was found. Servers, and so hosted processes, do not see it.
+const INSTALLED: &str = "PAPAD_INSTALLED";
 
 /// Does the part that argv\[0\] names: keeper, server, or, under any other name, what was asked for.
 pub(crate) fn run(options: &Options) -> ExitCode {
@@ -67,6 +71,7 @@ pub(crate) fn start_server(program: &Path, options: &Options, link: OwnedFd) -> 
     server.arg0(OsString::from_vec(title)).args(env::args_os().skip(1));
     server.stdin(Stdio::from(link)).stdout(Stdio::null());
     without(&mut server, &systemd::VARIABLES);
+    without(&mut server, &[INSTALLED]);
     if options.daemonize && !is_file(io::stderr()) {
         server.stderr(Stdio::null());
     }
@@ -94,11 +99,29 @@ pub(crate) fn take_estate() -> Option<OwnedFd> {
     if is_estate { take_stdin().ok() } else { None }
 }
 
-/// Where the program was started from. What is there now may be another.
+/// Where papad was started from, as its keepers know it. What is there now may be another program.
+/// A keeper that a server had to start knows the file alone, and not by which links it was found.
 pub(crate) fn installed() -> io::Result<PathBuf> {
+    if let Some(path) = env::var_os(INSTALLED) {
+        return Ok(PathBuf::from(path));
+    }
     let path = fs::read_link(SELF)?.into_os_string().into_vec();
     let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
     Ok(PathBuf::from(OsString::from_vec(path.to_vec())))
+}
+
+/// Where this program was found, by the name that it was called by.
+fn found_at() -> Option<PathBuf> {
+    let called = PathBuf::from(env::args_os().next()?);
+    let found = if called.as_os_str().as_bytes().contains(&b'/') {
+        vec![std::path::absolute(called).ok()?]
+    } else {
+        let directories = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&directories).map(|directory| directory.join(&called)).collect()
+    };
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let this = file(Path::new(SELF))?;
+    found.into_iter().find(|path| path.is_absolute() && file(path) == Some(this))
 }
 
 /// What this part was handed as its standard input, which becomes /dev/null.
@@ -128,6 +151,9 @@ fn become_keeper(starter: &str, without_variables: &[&str]) -> io::Error {
         if starter.is_empty() { KEEPER.to_owned() } else { format!("{KEEPER} from {starter}") };
     let mut keeper = Command::new(SELF);
     without(&mut keeper, without_variables);
+    if let Some(path) = found_at() {
+        keeper.env(INSTALLED, path);
+    }
     keeper.arg0(title).args(env::args_os().skip(1)).exec()
 }
 

@@ -30,6 +30,7 @@ pub(super) struct Estate {
 /// Writes what another keeper needs, and lets it inherit all that is named.
 pub(super) fn write<'a>(
     held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
+    service: Option<&Service>,
     start: &Start,
     skipped: u64,
     server: Option<Pid>,
@@ -49,7 +50,13 @@ pub(super) fn write<'a>(
     for (name, fd) in held {
         sys::let_inherit(fd.as_fd())?;
         let record = Record::new("held").word(name.to_string()).number(fd.as_raw_fd());
+        let is_stored = service.is_none_or(|service| service.is_current(*name));
+        // A version that does not know the word takes everything for stored.
+        let record = if is_stored { record } else { record.word("unstored") };
         writer.write_all(&record.into_bytes())?;
+    }
+    for name in service.iter().flat_map(|service| service.outdated()) {
+        writer.write_all(&Record::new("outdated").word(name.to_string()).into_bytes())?;
     }
     writer.flush()?;
     drop(writer);
@@ -61,7 +68,7 @@ pub(crate) fn leave_link(start: &Start, skipped: u64, link: &Link) -> io::Result
     // Whoever waits for an upgrade is told by the next server, and there will be none.
     let put_back = Some("the keeper was killed meanwhile".to_owned());
     let start = Start { keepers: start.keepers + 1, put_back, ..start.clone() };
-    write(std::iter::empty(), &start, skipped, None, link)
+    write(std::iter::empty(), None, &start, skipped, None, link)
 }
 
 /// Reads what another keeper has left; everything that it names belongs to this one from now on.
@@ -76,10 +83,22 @@ pub(super) fn read(file: &File) -> io::Result<Estate> {
             b"held" => {
                 let name = String::from_utf8(fields.word()?).ok()?;
                 let name = Held::from_str(&name).ok()?;
-                if name.is_stored() {
-                    held.service().is_stored(name);
+                let fd = inherit(fields.number()?)?;
+                if fields.word().is_some() {
+                    held.hold(name, fd);
+                } else {
+                    if name.is_stored() {
+                        held.service().is_stored(name);
+                    }
+                    held.hold_as_passed(name, fd);
                 }
-                held.hold_as_passed(name, inherit(fields.number()?)?);
+            }
+            // The store has something under this name that is not what is held.
+            b"outdated" => {
+                let name = String::from_utf8(fields.word()?).ok()?;
+                let name = Held::from_str(&name).ok()?;
+                held.service().is_stored(name);
+                held.service().changed(name);
             }
             b"keeper" => {
                 let pairs = fields.pairs();

@@ -175,11 +175,17 @@ impl Keeper {
         let server = std::mem::replace(&mut self.server, pausing);
         self.server = match (server, event) {
             (Server::Running { child, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
-                if let Some(ended) = child.and_then(reap) {
-                    return self.server_ended(link, Some(ended.code));
-                }
+                // One signal may stand for several ends.
+                let ended = child.and_then(reap);
                 self.server = Server::Running { child, link, ready };
-                return self.reap_others();
+                self.reap_others();
+                if let Some(ended) = ended
+                    && let Server::Running { link, .. } =
+                        std::mem::replace(&mut self.server, pausing_for_ever())
+                {
+                    self.server_ended(link, Some(ended.code));
+                }
+                return;
             }
             (Server::Running { child, link, ready }, Event::Message(message)) => {
                 let ready = ready || matches!(message, ToKeeper::Ready { .. });
@@ -244,8 +250,7 @@ impl Keeper {
     /// Reaps what was the server, and what is to be.
     fn reap_others(&mut self) {
         self.reap_retiring();
-        let candidate = self.succession.candidate().map(succession::Candidate::pid);
-        if candidate.and_then(reap).is_some() {
+        if self.succession.reap_candidate() {
             self.advance_upgrade(succession::Event::Ended);
         }
     }
@@ -272,7 +277,14 @@ impl Keeper {
             return io::Error::other("there is no server");
         };
         let become_it = || -> io::Result<std::convert::Infallible> {
-            let left = estate::write(self.held.iter(), &self.start, self.skipped, *child, link)?;
+            let left = estate::write(
+                self.held.iter(),
+                Some(self.held.look_at_service()),
+                &self.start,
+                self.skipped,
+                *child,
+                link,
+            )?;
             dup2_stdin(left)?;
             let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
             let words = env::args_os().map(|word| CString::new(word.as_bytes()));

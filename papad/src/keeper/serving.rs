@@ -82,7 +82,7 @@ impl Keeper {
     /// Tells a server that runs of one process that has ended and is not recorded yet.
     pub(super) fn tell_of_ended(&mut self) {
         let Server::Running { child, link, .. } = &self.server else { return };
-        let candidate = self.succession.candidate().map(Candidate::pid);
+        let candidate = self.succession.candidate().and_then(Candidate::child);
         let own = [*child, candidate, self.retiring];
         if self.told.is_some() {
             return;

@@ -46,7 +46,8 @@ pub(super) enum Succession {
 
 /// A server that is to take over.
 pub(super) struct Candidate {
-    pid: Pid,
+    /// `None` once it is reaped.
+    child: Option<Pid>,
     link: Link,
     /// Another program than the keeper's own.
     program: Option<OwnedFd>,
@@ -82,6 +83,21 @@ impl Succession {
         }
     }
 
+    /// Reaps the candidate if it has ended.
+    pub(super) fn reap_candidate(&mut self) -> bool {
+        let candidate = match self {
+            Succession::None => return false,
+            Succession::Checking(candidate, _)
+            | Succession::Parting(candidate, _)
+            | Succession::Taking(candidate, _) => candidate,
+        };
+        let has_ended = candidate.child.and_then(reap).is_some();
+        if has_ended {
+            candidate.child = None;
+        }
+        has_ended
+    }
+
     pub(super) fn until(&self) -> Option<Instant> {
         match self {
             Succession::None => None,
@@ -93,8 +109,8 @@ impl Succession {
 }
 
 impl Candidate {
-    pub(super) fn pid(&self) -> Pid {
-        self.pid
+    pub(super) fn child(&self) -> Option<Pid> {
+        self.child
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -103,19 +119,21 @@ impl Candidate {
 
     /// Ends it. Its baton goes with it.
     fn dismiss(self) {
-        // It may be gone already, which is what is wanted.
-        let _ = kill(self.pid, Signal::SIGKILL);
-        let _ = sys::reap_at_end(self.pid);
+        if let Some(child) = self.child {
+            // It may be gone already, which is what is wanted.
+            let _ = kill(child, Signal::SIGKILL);
+            let _ = sys::reap_at_end(child);
+        }
     }
 }
 
 impl Keeper {
     /// Begins an upgrade to this program, or to what is now where papad was started from.
     pub(super) fn begin_upgrade(&mut self, request: Option<u64>, program: Option<OwnedFd>) {
-        self.held.service().reloading();
         match self.start_candidate(request, program) {
             Ok(candidate) => {
-                log::info!("keeper", "upgrading; server {} is checked", candidate.pid);
+                log::info!("keeper", "upgrading; another server is checked");
+                self.held.service().reloading();
                 // Why an earlier one has failed is nothing to this one.
                 self.start.put_back = None;
                 sys::kill_point("keeper-checks");
@@ -155,8 +173,8 @@ impl Keeper {
         // However broken it is, it does not hold the keeper up for long.
         link.set_patience(Some(CHECKING_TIME))?;
         let child = launch::start_server(path, &self.options, end)?;
-        let pid = Pid::from_raw(child.id() as i32);
-        Ok(Candidate { pid, link, program: None, request: None })
+        let child = Some(Pid::from_raw(child.id() as i32));
+        Ok(Candidate { child, link, program: None, request: None })
     }
 
     /// Has another server of this program take over from the one that has started this keeper,
@@ -263,11 +281,10 @@ impl Keeper {
 
     /// The candidate is the server from now on.
     fn put_in_charge(&mut self, candidate: Candidate) {
-        let Candidate { pid, link, program, .. } = candidate;
+        let Candidate { child, link, program, .. } = candidate;
         sys::kill_point("keeper-changes");
         // From now on the keeper has as much patience as it takes.
         let _ = link.set_patience(None);
-        let child = Some(pid);
         let server = Server::Running { child, link, ready: false };
         let before = std::mem::replace(&mut self.server, server);
         if let Server::Running { child, .. } = before {
@@ -289,6 +306,7 @@ impl Keeper {
         candidate.dismiss();
         self.held.drop(Held::Baton);
         self.tell_not_upgraded(request, why);
+        self.held.service().ready();
         // If the candidate had taken the baton, the server that is put back is told by this.
         self.start.put_back = Some(why.to_owned());
         Succession::None
@@ -297,7 +315,6 @@ impl Keeper {
     fn tell_not_upgraded(&mut self, request: Option<u64>, why: &str) {
         log::error!("keeper", "not upgraded: {why}");
         self.held.service().status(&format!("Not upgraded: {why}"));
-        self.held.service().ready();
         if let (Some(request), Server::Running { link, .. }) = (request, &self.server) {
             // If the server is gone, so is the session that asked.
             let _ = link.tell_server(&ToServer::UpgradeFailed(request, why.to_owned()));

@@ -119,6 +119,13 @@ impl Link {
         Ok(setsockopt(&self.fd, sockopt::SendTimeout, &time)?)
     }
 
+    /// Whether the other side is gone.
+    pub(crate) fn is_broken(&self) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
+        let polled = poll(&mut fds, PollTimeout::ZERO);
+        polled.is_ok_and(|count| count > 0)
+    }
+
     /// Puts another descriptor in place of this one, for all who use it.
     pub(crate) fn replace(&self, with: &OwnedFd) -> io::Result<()> {
         sys::replace(self.fd.as_fd(), with.as_fd())

@@ -117,9 +117,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         // For as long as this server lives.
         let _lifeline = lifeline.take_over(&link, &mut held)?;
         let passed = Passed::take(&mut held);
+        // The server before had all of its sessions, and none of the pidfds that may be needed now.
+        let reserve = keeper::Reserve::take();
         let (server, control) = Server::recover(options, link, start, held)?;
         let server = Arc::new(server);
         let sessions = server.take_up(passed);
+        drop(reserve);
         sys::kill_point("taken-up");
         server.serve(control, sessions)
     });

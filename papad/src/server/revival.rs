@@ -6,6 +6,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,38 +19,61 @@ use crate::{keeper, launch, log, sys};
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// How long sessions may take to stop at first, and how often they are given only so long: a
+/// request that takes longer holds nobody up, and is not given up at once.
+const SHORT_PARTING_TIME: Duration = Duration::from_millis(200);
+const PATIENT_TRIES: u32 = 12;
+
 impl Server {
     /// Starts a new keeper, and ends this server when another has taken over.
     pub(super) fn revive_keeper(&self) -> ! {
         log::error!("server", "the keeper is gone; starting another");
-        let mut pause = SHORTEST_PAUSE;
+        let (mut pause, mut tries) = (SHORTEST_PAUSE, 0);
         loop {
             self.gate.close();
             let reserve = keeper::Reserve::take();
-            // Whoever is still busy by then is lost, as if this server had been killed.
-            self.wait_for_all(Instant::now() + PARTING_TIME);
-            let parted = self.start_keeper().and_then(|()| {
-                self.hold_everything()?;
-                self.hand_over(&ToKeeper::Succeed)
-            });
-            match parted.and_then(super::upgrade::wait_for) {
-                Ok(true) => std::process::exit(0),
-                Ok(false) => log::error!("server", "no server of the new keeper takes over"),
-                Err(error) => log::error!("server", "a keeper cannot be started: {error}"),
+            let is_last_try = tries >= PATIENT_TRIES;
+            let patience = if is_last_try { PARTING_TIME } else { SHORT_PARTING_TIME };
+            // Whoever is still busy at the last try is lost, as if this server had been killed.
+            if self.wait_for_all(Instant::now() + patience) || is_last_try {
+                match self.hand_over_to_keeper() {
+                    Ok(true) => std::process::exit(0),
+                    Ok(false) => log::error!("server", "no server of the new keeper takes over"),
+                    Err(error) => log::error!("server", "a keeper cannot be started: {error}"),
+                }
             }
             drop(reserve);
             self.gate.open();
             thread::sleep(pause);
             pause = LONGEST_PAUSE.min(pause * 2);
+            tries += 1;
         }
     }
 
+    /// Starts a keeper, and hands it everything; false if nobody takes over from this server.
+    fn hand_over_to_keeper(&self) -> io::Result<bool> {
+        let mut keeper = self.start_keeper()?;
+        let handed = self.hold_everything().and_then(|()| self.hand_over(&ToKeeper::Succeed));
+        let is_taken = handed.and_then(super::upgrade::wait_for);
+        if !matches!(is_taken, Ok(true)) {
+            // Left to itself it would take this server for dead, and start one of its own.
+            let _ = keeper.kill();
+            let _ = keeper.wait();
+        }
+        is_taken
+    }
+
     /// Starts a keeper, and puts a link to it in place of the one that is broken.
-    fn start_keeper(&self) -> io::Result<()> {
+    fn start_keeper(&self) -> io::Result<Child> {
         let (keepers, ours) = Link::pair()?;
         let left = keeper::leave_link(&self.life.start, self.life.skipped, &keepers)?;
-        launch::start_keeper(&self.options, left.into())?;
-        self.link.replace(&ours)
+        let mut keeper = launch::start_keeper(&self.options, left.into())?;
+        if let Err(error) = self.link.replace(&ours) {
+            let _ = keeper.kill();
+            let _ = keeper.wait();
+            return Err(error);
+        }
+        Ok(keeper)
     }
 
     fn hold_everything(&self) -> io::Result<()> {

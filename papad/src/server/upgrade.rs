@@ -26,6 +26,9 @@ use crate::{keeper, limit, log, sys};
 /// How long sessions may take to come to an end of what they are doing.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(5);
 
+/// How often to look meanwhile whether systemd has started another papad.
+const GLANCE: Duration = Duration::from_millis(100);
+
 /// An upgrade that was asked for, until it is known what became of it.
 pub(super) struct Awaited {
     waker: Waker,
@@ -125,6 +128,7 @@ impl Server {
         self.gate.close();
         let _reserve = keeper::Reserve::take();
         if !self.wait_for_all(Instant::now() + PARTING_TIME) {
+            self.end_if_replaced();
             self.gate.open();
             let why = "a session is busy with a request that takes long".to_owned();
             log::warn!("server", "not upgraded: {why}");
@@ -146,13 +150,32 @@ impl Server {
                 let _ = self.link.tell_keeper(&ToKeeper::Stays(error.to_string()));
             }
         }
+        self.end_if_replaced();
         self.gate.open();
+    }
+
+    /// Ends this server if the keeper is gone and systemd starts another papad: there are not to be
+    /// two.
+    fn end_if_replaced(&self) {
+        if self.life.start.has_store && self.link.is_broken() {
+            super::end("the keeper is gone");
+        }
     }
 
     /// Waits until all threads have stopped; false if that takes too long.
     pub(super) fn wait_for_all(&self, until: Instant) -> bool {
         // Beside sessions, those who accept and who capture stop.
-        self.gate.wait_for_all(|| self.sessions.count() + 2, until)
+        let count = || self.sessions.count() + 2;
+        loop {
+            let glance = until.min(Instant::now() + GLANCE);
+            if self.gate.wait_for_all(count, glance) {
+                return true;
+            }
+            self.end_if_replaced();
+            if Instant::now() >= until {
+                return false;
+            }
+        }
     }
 
     /// Has the keeper hold all there is to know of sessions that have stopped, and says so; returns

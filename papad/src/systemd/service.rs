@@ -163,6 +163,18 @@ impl Service {
         }
     }
 
+    /// Whether systemd's store has what is held under this name, if it is to have it.
+    pub(crate) fn is_current(&self, name: Held) -> bool {
+        let is_current = self.stored.get(&name) == Some(&Stored::Current);
+        is_current || !self.is_there() || !name.is_stored()
+    }
+
+    /// Names under which systemd's store has something else than is held, or more.
+    pub(crate) fn outdated(&self) -> impl Iterator<Item = Held> {
+        let outdated = self.stored.iter().filter(|(_, stored)| **stored == Stored::Outdated);
+        outdated.map(|(name, _)| *name)
+    }
+
     /// systemd's store has something under a name that papad does not know.
     pub(crate) fn remove_unknown(&mut self, name: String) {
         if self.is_there() {
