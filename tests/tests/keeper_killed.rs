@@ -192,6 +192,28 @@ fn the_next_server_is_killed_as_soon_as_the_next_keeper_has_one() {
     }
 }
 
+/// A server that was to take over from the one that had started the keeper died first, and that one
+/// went on. The keeper took its closed link for its death, and started another server beside it: two
+/// keepers and two servers, for ever, with values of their own and one journal.
+#[test]
+fn one_server_is_left_when_the_next_does_not_take_over() {
+    let subject = Subject::with_kill_points();
+    subject.exact().ask("set value 0");
+    let mut session = subject.exact();
+    for point in ["called", "baton-taken"] {
+        subject.arm(point);
+        subject.papad.kill_keeper_at_once();
+        subject.wait_for_kill_at(point);
+        subject.papad.wait_for_keeper();
+        eventually("one server is left", || subject.papad.servers().len() == 1);
+        subject.exact().ask("set value 1");
+        for _ in 0..20 {
+            assert_eq!(subject.exact().ask("get value"), ["1"]);
+        }
+        assert_eq!(session.ask("get value"), ["1"]);
+    }
+}
+
 #[test]
 fn an_upgrade_follows_the_death_of_the_keeper() {
     let subject = Subject::start();
