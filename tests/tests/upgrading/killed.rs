@@ -31,7 +31,8 @@ fn a_candidate_that_is_killed_before_it_is_called_is_done_without() {
 
 #[test]
 fn a_candidate_that_is_killed_as_soon_as_it_has_taken_over_is_followed_by_the_old_version() {
-    put_back("baton-taken", BEFORE);
+    // Whose end the keeper hears of first, the old server's or the new one's, is a matter of chance.
+    put_back("baton-taken", "the new version ended ");
     for point in ["took", "taken-up"] {
         put_back(point, "ended soon after it had taken over");
     }
