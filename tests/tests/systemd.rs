@@ -340,18 +340,6 @@ fn the_store_is_as_small_after_many_processes_as_before() {
 }
 
 #[test]
-fn a_port_is_free_when_the_reply_says_that_its_socket_is_removed() {
-    let systemd = FakeSystemd::new();
-    let papad = start(&systemd);
-    let mut session = papad.session();
-    for _ in 0..20 {
-        let socket = session.ask("make socket s");
-        session.ask_expecting("remove sockets s", "");
-        TcpListener::bind(("127.0.0.1", field(&socket, "port").parse().unwrap())).unwrap();
-    }
-}
-
-#[test]
 fn hosted_processes_know_nothing_of_systemd() {
     let systemd = FakeSystemd::new();
     let papad = start(&systemd);
