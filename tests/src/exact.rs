@@ -14,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use crate::{BANNER, DEADLINE, Papad, Stream, wait_readable};
+use crate::{BANNER, DEADLINE, Papad, Stream, eventually, wait_readable};
 
 /// Room for one read, in bytes.
 const READ_SIZE: usize = 256 * 1024;
@@ -417,4 +417,29 @@ impl Exact {
             _ => Ok(()),
         }
     }
+}
+
+/// Makes a process that writes `text` and waits; returns its pid when that is recorded.
+#[track_caller]
+pub fn make_writer(exact: &mut Exact, name: &str, text: &str) -> i32 {
+    let command = script(&format!("printf %s '{text}'; exec /bin/sleep 1000"));
+    let made = exact.ask_line(format!("make process {name} {command}"));
+    let next = format!(" next={} ", text.len());
+    eventually("it has written", || {
+        exact.ask_line(format!("list processes {name}")).contains(&next)
+    });
+    number_of(&made, "pid") as i32
+}
+
+/// Reads frames of data until so many bytes have come.
+#[track_caller]
+pub fn read_data(exact: &mut Exact, length: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while all.len() < length {
+        match exact.next_seen() {
+            Seen::Data { data, .. } => all.extend(data),
+            other => panic!("{other:?} after {}", all.escape_ascii()),
+        }
+    }
+    all
 }

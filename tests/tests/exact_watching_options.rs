@@ -4,33 +4,8 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use papad_tests::exact::{Exact, Seen, number_of, script};
+use papad_tests::exact::{Exact, Seen, make_writer, number_of, read_data, script};
 use papad_tests::{Fifo, Papad, ScratchDir, eventually};
-
-/// Makes `p`, which writes `text` and waits.
-#[track_caller]
-fn make_writer(exact: &mut Exact, name: &str, text: &str) -> i32 {
-    let command = script(&format!("printf %s '{text}'; exec /bin/sleep 1000"));
-    let made = exact.ask_line(format!("make process {name} {command}"));
-    let next = format!(" next={} ", text.len());
-    eventually("it has written", || {
-        exact.ask_line(format!("list processes {name}")).contains(&next)
-    });
-    number_of(&made, "pid") as i32
-}
-
-/// Reads frames of data until so many bytes have come.
-#[track_caller]
-fn read_data(exact: &mut Exact, length: usize) -> Vec<u8> {
-    let mut all = Vec::new();
-    while all.len() < length {
-        match exact.next_seen() {
-            Seen::Data { data, .. } => all.extend(data),
-            other => panic!("{other:?} after {}", all.escape_ascii()),
-        }
-    }
-    all
-}
 
 #[test]
 fn a_watch_begins_where_it_was_asked_to() {

@@ -50,6 +50,13 @@ enum Server {
     Pausing { until: Instant },
 }
 
+impl Server {
+    /// There is none, and it is time to start one.
+    fn none() -> Server {
+        Server::Pausing { until: Instant::now() }
+    }
+}
+
 struct Keeper {
     options: Options,
     held: Holdings,
@@ -108,8 +115,7 @@ impl Keeper {
             keepers: if held.has_journal() { 2 } else { 1 },
             put_back: None,
         };
-        let server = Server::Pausing { until: Instant::now() };
-        Keeper::with(options, held, server, start, 0, ready)
+        Keeper::with(options, held, Server::none(), start, 0, ready)
     }
 
     /// Goes on where the keeper before was.
@@ -171,8 +177,7 @@ impl Keeper {
     }
 
     fn take(&mut self, event: Event) {
-        let pausing = Server::Pausing { until: Instant::now() };
-        let server = std::mem::replace(&mut self.server, pausing);
+        let server = std::mem::replace(&mut self.server, Server::none());
         self.server = match (server, event) {
             (Server::Running { child, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
                 // One signal may stand for several ends.
@@ -181,7 +186,7 @@ impl Keeper {
                 self.reap_others();
                 if let Some(ended) = ended
                     && let Server::Running { link, .. } =
-                        std::mem::replace(&mut self.server, pausing_for_ever())
+                        std::mem::replace(&mut self.server, Server::none())
                 {
                     self.server_ended(link, Some(ended.code));
                 }
@@ -218,7 +223,6 @@ impl Keeper {
                 log::info!("keeper", "told to stop");
                 if self.leaving {
                     // Twice is enough.
-                    self.server = pausing_for_ever();
                     return;
                 }
                 self.leave(&server);
@@ -387,9 +391,4 @@ impl Keeper {
 fn reap(pid: Pid) -> Option<Ended> {
     let reaped = sys::reap(pid);
     reaped.inspect_err(|error| log::error!("keeper", "{pid} cannot be reaped: {error}")).ok()?
-}
-
-/// Where a keeper that leaves at once is.
-fn pausing_for_ever() -> Server {
-    Server::Pausing { until: Instant::now() }
 }

@@ -8,7 +8,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -351,10 +351,4 @@ impl Keeper {
 fn open_installed() -> io::Result<OwnedFd> {
     let path = launch::installed()?;
     Ok(sys::keep(File::open(path)?.into()))
-}
-
-impl AsFd for Candidate {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.link.as_fd()
-    }
 }

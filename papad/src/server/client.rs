@@ -119,22 +119,15 @@ impl Client {
     }
 
     /// Waits for more bytes of lines.
-    pub(super) fn read(&mut self) -> Result<Received, Ended> {
+    pub(super) fn listen(&mut self) -> Result<(), Ended> {
         loop {
             self.wait(PollFlags::POLLIN, None)?;
             match self.lines.read()? {
+                Received::Bytes => return Ok(()),
                 Received::Nothing => {}
-                received => return Ok(received),
+                Received::End => return Err(Ended::ByClient),
+                Received::TooLong => return Err(Ended::LineTooLong),
             }
-        }
-    }
-
-    /// Waits for more bytes of lines, and is content with nothing less.
-    pub(super) fn listen(&mut self) -> Result<(), Ended> {
-        match self.read()? {
-            Received::Bytes | Received::Nothing => Ok(()),
-            Received::End => Err(Ended::ByClient),
-            Received::TooLong => Err(Ended::LineTooLong),
         }
     }
 

@@ -5,7 +5,6 @@ use papa_protocol::{command, exact, words};
 
 use super::client::Client;
 use super::command::{Reply, on_one_line};
-use super::lines::Received;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::watch::Watch;
 use super::{Admission, guard};
@@ -22,14 +21,11 @@ pub(super) fn talk(
         let Some(line) = client.lines.next() else {
             // All complete lines are answered: now is the time to send.
             client.send_and_rest()?;
-            match client.read()? {
-                Received::Bytes if *is_first && guard::is_tls(client.lines.waiting()) => {
-                    return Err(Ended::NotPapa);
-                }
-                Received::Bytes | Received::Nothing => continue,
-                Received::End => return Err(Ended::ByClient),
-                Received::TooLong => return Err(Ended::LineTooLong),
+            client.listen()?;
+            if *is_first && guard::is_tls(client.lines.waiting()) {
+                return Err(Ended::NotPapa);
             }
+            continue;
         };
         if std::mem::take(is_first) && guard::is_http(&line) {
             return Err(Ended::NotPapa);

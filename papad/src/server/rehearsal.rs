@@ -13,7 +13,6 @@ use crate::ring::Ring;
 /// The server that runs could not read `skipped` records itself. One that it is writing may be read
 /// in part.
 pub(super) fn rehearse(mut held: HashMap<Held, OwnedFd>, skipped: u64) -> Result<(), String> {
-    // The file's offset is shared with the server that runs, which only appends.
     let (_, journal) = super::take_journal(&mut held).ok_or("there is no journal")?;
     let mut replayed = Replayed::default();
     let unread = journal::replay(&journal, |verb, fields| replayed.apply(verb, fields));

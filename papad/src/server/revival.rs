@@ -6,7 +6,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -50,10 +49,18 @@ impl Server {
         }
     }
 
-    /// Starts a keeper, and hands it everything; false if nobody takes over from this server.
+    /// Starts a keeper, with a link to it in place of the one that is broken, and hands it everything;
+    /// false if nobody takes over from this server.
     fn hand_over_to_keeper(&self) -> io::Result<bool> {
-        let mut keeper = self.start_keeper()?;
-        let handed = self.hold_everything().and_then(|()| self.hand_over(&ToKeeper::Succeed));
+        let (keepers, ours) = Link::pair()?;
+        let left = keeper::leave_link(&self.life.start, self.life.skipped, &keepers)?;
+        let mut keeper = launch::start_keeper(&self.options, left.into())?;
+        // This end is the keeper's alone: when that is gone, so is the link.
+        drop(keepers);
+        let handed = self.link.replace(&ours).and_then(|()| {
+            self.hold_everything()?;
+            self.hand_over(&ToKeeper::Succeed)
+        });
         let is_taken = handed.and_then(super::upgrade::wait_for);
         if !matches!(is_taken, Ok(true)) {
             // Left to itself it would take this server for dead, and start one of its own.
@@ -61,19 +68,6 @@ impl Server {
             let _ = keeper.wait();
         }
         is_taken
-    }
-
-    /// Starts a keeper, and puts a link to it in place of the one that is broken.
-    fn start_keeper(&self) -> io::Result<Child> {
-        let (keepers, ours) = Link::pair()?;
-        let left = keeper::leave_link(&self.life.start, self.life.skipped, &keepers)?;
-        let mut keeper = launch::start_keeper(&self.options, left.into())?;
-        if let Err(error) = self.link.replace(&ours) {
-            let _ = keeper.kill();
-            let _ = keeper.wait();
-            return Err(error);
-        }
-        Ok(keeper)
     }
 
     fn hold_everything(&self) -> io::Result<()> {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use papa_protocol::exact::{self, Code, Failure, Frame, Hello, Request, WatchRequest};
 
 use super::client::Client;
-use super::lines::Received;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::upgrade::Awaited;
 use super::{Admission, Server};
@@ -54,11 +53,8 @@ pub(super) fn talk(
         client.pass()?;
         let Some(line) = client.lines.next() else {
             client.send_and_rest()?;
-            match client.read()? {
-                Received::Bytes | Received::Nothing => continue,
-                Received::End => return Err(Ended::ByClient),
-                Received::TooLong => return Err(Ended::LineTooLong),
-            }
+            client.listen()?;
+            continue;
         };
         // What was said to a watch before its end was heard has nothing to do any more.
         if *was_watching && is_left_over(&line) {
