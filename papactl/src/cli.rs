@@ -1,0 +1,84 @@
+//! The command line as a whole.
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+use papa_client::Endpoint;
+
+use crate::commands;
+use crate::context::{Context, Global};
+use crate::exit::{self, Exit};
+use crate::failure::{Failure, Result};
+
+/// Run, look at, read, stop and wait for the processes that papad hosts
+///
+/// papad holds processes, their output, listening sockets and values, while whoever started them
+/// comes and goes. NAMEs may end in *, which stands for any rest; quote it from the shell.
+#[derive(Debug, Parser)]
+#[command(name = "papactl", version, after_long_help = exit::HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ps(commands::ps::Ps),
+    Get(commands::get::Get),
+    Set(commands::set::Set),
+    Unset(commands::unset::Unset),
+    Values(commands::values::Values),
+}
+
+impl Command {
+    fn run(self, context: &Context) -> Result<Exit> {
+        match self {
+            Self::Ps(it) => it.run(context),
+            Self::Get(it) => it.run(context),
+            Self::Set(it) => it.run(context),
+            Self::Unset(it) => it.run(context),
+            Self::Values(it) => it.run(context),
+        }
+    }
+
+    /// Whether its exit status is a process's, so that papactl's own trouble must have another.
+    fn ends_as_a_process(&self) -> bool {
+        false
+    }
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Exit {
+        let is_json = self.global.is_json();
+        let ends_as_a_process = self.command.ends_as_a_process();
+        let context = match self.global.context() {
+            Ok(context) => context,
+            Err(failure) => {
+                return told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), is_json);
+            }
+        };
+        match self.command.run(&context) {
+            Ok(exit) => exit,
+            Err(failure) => match told(&failure, &context.endpoint, is_json) {
+                exit @ (Exit::DONE | Exit::USAGE | Exit::INTERRUPTED) => exit,
+                _ if ends_as_a_process => Exit::OWN_TROUBLE,
+                exit => exit,
+            },
+        }
+    }
+}
+
+/// Says what went wrong.
+fn told(failure: &Failure, endpoint: &Endpoint, is_json: bool) -> Exit {
+    if let Some(report) = failure.report(endpoint) {
+        let line = if is_json { serde_json::to_string(&report).ok() } else { None };
+        let line = line.unwrap_or_else(|| report.to_string());
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(anstream::stderr(), "{line}");
+    }
+    failure.exit()
+}

@@ -1,0 +1,80 @@
+//! Completion of names in a shell, from what papad has at that moment.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::time::Duration;
+
+use clap_complete::CompletionCandidate;
+use clap_complete::engine::ArgValueCompleter;
+use papa_client::{Endpoint, Name, Papa, Result};
+
+/// For how long a person who has pressed a key waits for names.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Completes names of processes.
+pub(crate) fn processes() -> ArgValueCompleter {
+    ArgValueCompleter::new(|start: &OsStr| {
+        candidates(start, |papa| {
+            let all = papa.processes("*")?.into_iter();
+            Ok(all
+                .map(|process| (process.name, crate::text::command_line(&process.command)))
+                .collect())
+        })
+    })
+}
+
+/// Completes names of values.
+pub(crate) fn values() -> ArgValueCompleter {
+    ArgValueCompleter::new(|start: &OsStr| {
+        candidates(start, |papa| {
+            let all = papa.values("*")?.into_iter();
+            Ok(all.map(|value| (value.name, crate::text::printable(&value.value))).collect())
+        })
+    })
+}
+
+/// The names that begin like this, with what is told of each. Without papad there are none.
+fn candidates(
+    start: &OsStr,
+    list: impl FnOnce(&Papa) -> Result<Vec<(Name, String)>>,
+) -> Vec<CompletionCandidate> {
+    let listed = endpoint(env::args_os())
+        .and_then(|endpoint| Papa::connect(&endpoint.deadline(PATIENCE)).ok())
+        .and_then(|papa| list(&papa).ok());
+    let listed = listed.unwrap_or_default().into_iter();
+    listed
+        .filter_map(|(name, about)| {
+            let name = name.to_str()?.to_owned();
+            let is_match = name.starts_with(start.to_str()?);
+            is_match.then(|| CompletionCandidate::new(name).help(Some(about.into())))
+        })
+        .collect()
+}
+
+/// Where papad is, as the command line that is being completed says it.
+fn endpoint(words: impl Iterator<Item = OsString>) -> Option<Endpoint> {
+    let words: Vec<OsString> = words.collect();
+    let after = |flag: &str| {
+        let at = words.iter().position(|word| word == flag)?;
+        words.get(at + 1).cloned()
+    };
+    let joined = words.iter().filter_map(|word| word.to_str()?.strip_prefix("--endpoint="));
+    let said = after("--endpoint").or_else(|| after("-e"));
+    match said.or_else(|| joined.map(OsString::from).next()) {
+        Some(text) => Endpoint::parse(text).ok(),
+        None => Endpoint::from_env().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_endpoint_is_that_of_the_line_being_completed() {
+        for words in [&["papactl", "-e", "7000", "ps"][..], &["papactl", "ps", "--endpoint=7000"]] {
+            let words = words.iter().map(OsString::from);
+            assert_eq!(endpoint(words), Some(Endpoint::tcp(7000)));
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What every command is given: where papad is, and how to write.
+
+use std::ffi::OsString;
+use std::io;
+
+use anstream::AutoStream;
+use clap::{Args, ValueEnum, ValueHint};
+use nix::unistd::{Uid, User};
+use papa_client::{Endpoint, ErrorKind, Papa};
+
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::output::Output;
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where papad is: an absolute path of a Unix socket, or a port
+    ///
+    /// An absolute path, a port, unix:///PATH, tcp://127.0.0.1:PORT or tcp://[::1]:PORT. Port 20202
+    /// unless given.
+    #[arg(
+        long,
+        short = 'e',
+        global = true,
+        value_name = "ENDPOINT",
+        env = "PAPA_ENDPOINT",
+        value_hint = ValueHint::FilePath,
+        help_heading = "Options of every command"
+    )]
+    endpoint: Option<OsString>,
+
+    /// Let papad belong to this user, too, beside you and root
+    #[arg(
+        long,
+        global = true,
+        value_name = "USER",
+        value_hint = ValueHint::Username,
+        help_heading = "Options of every command"
+    )]
+    trust: Option<String>,
+
+    /// Write JSON, for programs
+    ///
+    /// The shapes are in papactl-json(7). Errors are JSON on standard error.
+    #[arg(long, global = true, help_heading = "Options of every command")]
+    json: bool,
+
+    /// When to write in colour
+    ///
+    /// auto: on a terminal, unless NO_COLOR is set.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Options of every command"
+    )]
+    color: Color,
+}
+
+/// When to write in colour.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) output: Output,
+}
+
+impl Global {
+    pub(crate) fn context(&self) -> Result<Context> {
+        let choice = match self.color {
+            Color::Auto => anstream::ColorChoice::Auto,
+            Color::Always => anstream::ColorChoice::Always,
+            Color::Never => anstream::ColorChoice::Never,
+        };
+        choice.write_global();
+        let in_colour = AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+        let mut endpoint = match &self.endpoint {
+            Some(text) => Endpoint::parse(text)?,
+            None => Endpoint::tcp(Endpoint::DEFAULT_PORT),
+        };
+        if let Some(user) = &self.trust {
+            endpoint = endpoint.owned_by(uid(user)?.as_raw());
+        }
+        Ok(Context { endpoint, output: Output::new(self.json, in_colour) })
+    }
+
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+}
+
+impl Context {
+    /// Connects to the papad that runs.
+    pub(crate) fn connect(&self) -> Result<Papa> {
+        Papa::connect(&self.endpoint).map_err(|error| match error.kind() {
+            ErrorKind::NotRunning => {
+                let what = format!("no papad is running at {}", self.endpoint);
+                Failure::new(Exit::NOT_RUNNING, what).hint(
+                    "start one with \"papad --daemonize\", or say where it is with --endpoint or \
+                     PAPA_ENDPOINT",
+                )
+            }
+            _ => error.into(),
+        })
+    }
+}
+
+/// A user by name or by number.
+pub(crate) fn uid(user: &str) -> Result<Uid> {
+    if let Ok(number) = user.parse() {
+        return Ok(Uid::from_raw(number));
+    }
+    match User::from_name(user) {
+        Ok(Some(user)) => Ok(user.uid),
+        Ok(None) => Err(Failure::new(Exit::USAGE, format!("there is no user {user}"))),
+        Err(errno) => {
+            Err(Failure::io(format!("the user {user} cannot be looked up"), &errno.into()))
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What went wrong, in one line that says what to do next.
+
+use std::fmt;
+use std::io;
+
+use papa_client::{Endpoint, Error, ErrorKind};
+use serde::Serialize;
+
+use crate::exit::Exit;
+
+/// Why a command has not done what it was to do.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// papad said so, or could not be spoken with.
+    Papad(Error),
+    /// papactl itself says so.
+    Own {
+        /// What kind of trouble it is.
+        exit: Exit,
+        /// What is so.
+        what: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// Whoever read what papactl writes has gone: `papactl ps | head`. Nothing is said then.
+    NobodyReads,
+}
+
+pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self::Own { exit, what: what.into(), hint: None }
+    }
+
+    /// Adds what to do next.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Own { exit, what, .. } => Self::Own { exit, what, hint: Some(hint.into()) },
+            other => other,
+        }
+    }
+
+    /// Something that the system would not do.
+    pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Self {
+        Self::new(Exit::FAILED, format!("{what}: {error}"))
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Papad(error) => Exit::of_error(error.kind()),
+            Self::Own { exit, .. } => *exit,
+            Self::NobodyReads => Exit::DONE,
+        }
+    }
+
+    /// What is to be said of it; `None` where nothing is.
+    pub(crate) fn report(&self, endpoint: &Endpoint) -> Option<Report> {
+        match self {
+            Self::Papad(error) => Some(Report {
+                error: with_cause(error),
+                hint: hint(error.kind(), endpoint),
+                exit_status: self.exit(),
+            }),
+            Self::Own { exit, what, hint } => {
+                Some(Report { error: what.clone(), hint: hint.clone(), exit_status: *exit })
+            }
+            Self::NobodyReads => None,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Papad(error)
+    }
+}
+
+/// Writing to standard output is the only thing that is not told apart by what it was.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::NobodyReads,
+            _ => Self::io("standard output cannot be written", &error),
+        }
+    }
+}
+
+/// What is said of a failure: one line, or with `--json` one object.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    error: String,
+    hint: Option<String>,
+    exit_status: Exit,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hint {
+            None => write!(f, "papactl: {}", self.error),
+            Some(hint) => write!(f, "papactl: {}; {hint}", self.error),
+        }
+    }
+}
+
+/// An error of the client's, and what the system said.
+fn with_cause(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        None => error.to_string(),
+        Some(cause) => format!("{error}: {cause}"),
+    }
+}
+
+/// What to do about an error of the client's, where that does not lie in its own words.
+fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
+    match kind {
+        ErrorKind::NotYours => Some(format!(
+            "the papad at {endpoint} belongs to another user: say --trust USER if it is to be \
+             spoken with, or become that user with sudo -u"
+        )),
+        ErrorKind::Denied => Some("try as the user that papad runs as, or as root".into()),
+        ErrorKind::NeedsUnix => {
+            Some("name papad's Unix socket with --endpoint PATH; papad -u PATH makes one".into())
+        }
+        ErrorKind::Timeout => Some("\"papactl doctor\" looks for what might be wrong".into()),
+        ErrorKind::Protocol => Some(format!(
+            "what answers at {endpoint} is no papad, or one that is too old: see papactl doctor"
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,44 @@
+//! papad at the command line, for people and for scripts.
+//!
+//! Everything is done through `papa_client`: what this tool can do, a program of yours can, too. The
+//! commands are one type each, in [`commands`], which is at once the definition that is parsed, that
+//! completes in a shell, and that the manual pages are made from.
+// The doc comments of commands and options are what `--help` and the manual print.
+#![allow(clippy::doc_markdown, rustdoc::bare_urls, rustdoc::invalid_html_tags)]
+
+mod cli;
+mod commands;
+mod complete;
+mod context;
+mod exit;
+mod failure;
+mod names;
+mod output;
+mod shape;
+mod text;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use clap_complete::CompleteEnv;
+
+use crate::cli::Cli;
+
+/// Parses the command line, does what it says, and tells how that went: see `EXIT STATUS` in the
+/// manual page.
+#[must_use]
+pub fn main() -> ExitCode {
+    // A shell that asks for completions is answered here, and nothing else is done.
+    CompleteEnv::with_factory(Cli::command).complete();
+    match Cli::try_parse() {
+        Ok(cli) => cli.run().into(),
+        Err(error) => exit::of_parsing(&error).into(),
+    }
+}
+
+/// The definition of the command line, for what is generated from it.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
