@@ -1,5 +1,5 @@
 // A papad for one example, included by a hidden line of it: started at a path of its own, named
-// in `PAPA_ENDPOINT`, and killed with all it hosts when the example is over. The program is that of
+// in `PAPA_ENDPOINT`, and ended with all it hosts when the example is over. The program is that of
 // the environment's `PAPAD_BIN`, or else built from this workspace.
 
 use std::path::{Path, PathBuf};
@@ -62,7 +62,8 @@ impl Drop for Papad {
                 let _ = process.map(|process| process.kill());
             }
         }
-        let _ = self.keeper.kill();
+        // A keeper that is killed its server would start again.
+        let _ = Command::new("/bin/sh").args(["-c", "kill $0", &self.keeper.id().to_string()]).status();
         let _ = self.keeper.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }

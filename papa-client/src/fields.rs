@@ -26,6 +26,10 @@ impl Line {
         self.0.get(key)
     }
 
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.pairs()
+    }
+
     pub(crate) fn bytes(&self, key: &str) -> Result<&[u8]> {
         self.get(key).ok_or_else(|| Error::protocol(format!("papad's answer has no {key}=")))
     }

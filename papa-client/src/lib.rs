@@ -266,7 +266,7 @@ pub use papa_protocol::frame::Stream;
 pub use papa_protocol::options::{Family, Limit, Overflow, Resource, SocketType, Stderr, Stdout};
 pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, State};
 pub use socket::{SocketAddress, SocketBuilder, SocketInfo, UnixSocketBuilder};
-pub use status::{SessionInfo, Status};
+pub use status::{LimitUse, SessionInfo, Status};
 pub use value::Value;
 pub use watch::{Batch, Event, Events, Mode, OnDisconnect, Start, WatchBuilder, Watcher};
 

@@ -42,8 +42,25 @@ pub struct Status {
     /// What papad leaves out since its servers died of it: records of its journal, and buffers of
     /// output.
     pub aside: u64,
+    /// Its limits, and how near each of them is. An earlier papad tells of none.
+    pub limits: Vec<LimitUse>,
     /// Everybody it speaks with.
     pub sessions: Vec<SessionInfo>,
+}
+
+/// One of papad's limits, which protocol.md lists: what is beyond it is
+/// [`ErrorKind::Limit`](crate::ErrorKind::Limit).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitUse {
+    /// Its name, as `processes` or `values-total`. papad's option is `--max-NAME`, but for
+    /// `--client-timeout`.
+    pub name: String,
+    /// How much is used, in bytes, seconds or a number. Where each line, name, value, process,
+    /// answer, wait or watch is bounded by itself, the most that any had since the server started.
+    pub used: u64,
+    /// How much is allowed.
+    pub allowed: u64,
 }
 
 /// One session of papad's.
@@ -89,11 +106,22 @@ impl Status {
             journal: line.number("journal")?,
             skipped: line.number("skipped")?,
             aside: line.number("aside")?,
+            limits: line.pairs().filter_map(|(key, value)| LimitUse::parse(key, value)).collect(),
             sessions: sessions
                 .iter()
                 .map(|line| SessionInfo::parse(line))
                 .collect::<Result<_>>()?,
         })
+    }
+}
+
+impl LimitUse {
+    /// `None` for another key, or a value of a later papad that this version does not understand.
+    fn parse(key: &[u8], value: &[u8]) -> Option<Self> {
+        let name = str::from_utf8(key.strip_prefix(b"limit.")?).ok()?;
+        let (used, allowed) = str::from_utf8(value).ok()?.split_once('/')?;
+        let (used, allowed) = (used.parse().ok()?, allowed.parse().ok()?);
+        Some(Self { name: name.to_owned(), used, allowed })
     }
 }
 
@@ -107,5 +135,28 @@ impl SessionInfo {
             protocol: line.number("protocol")?,
             doing: line.text("doing")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "version=1 pid=1 server=2 uptime=3 starts=4 last_end=none processes=5 \
+                        running=6 sockets=7 values=8 memory=9 descriptors=10/11 journal=12 \
+                        skipped=13 aside=14 sessions=0";
+
+    fn limits(more: &str) -> Vec<LimitUse> {
+        Status::parse(&[format!("{LINE}{more}").into_bytes()]).unwrap().limits
+    }
+
+    #[test]
+    fn limits_are_listed_and_what_is_not_understood_is_passed_over() {
+        assert_eq!(limits(""), []);
+        let of = |name: &str, used, allowed| LimitUse { name: name.to_owned(), used, allowed };
+        assert_eq!(
+            limits(" limit.line=1/2 limit.a=3/none other=4/5 limit.b=6 limit.values-total=0/7"),
+            [of("line", 1, 2), of("values-total", 0, 7)]
+        );
     }
 }

@@ -71,6 +71,29 @@ pub fn split(line: &[u8]) -> Result<Vec<Vec<u8>>, QuotedError> {
     }
 }
 
+/// How many words [`split`] makes of a line, found out without making them. If that fails, the
+/// number is of no use but to bound what it would have made until then.
+#[must_use]
+pub fn count(line: &[u8]) -> usize {
+    let mut count = 0;
+    let mut bytes = line.iter();
+    while let Some(first) = bytes.next() {
+        match first {
+            b' ' => continue,
+            b'"' => {
+                while let Some(byte) = bytes.next().filter(|&&byte| byte != b'"') {
+                    if *byte == b'\\' {
+                        bytes.next();
+                    }
+                }
+            }
+            _ => drop(bytes.find(|&&byte| byte == b' ')),
+        }
+        count += 1;
+    }
+    count
+}
+
 fn check_bare(word: &[u8]) -> Result<(), QuotedError> {
     for &byte in word {
         match byte {

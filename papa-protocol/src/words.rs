@@ -32,6 +32,21 @@ pub fn split(line: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
+/// How many words [`split`] makes of a line, found out without making them.
+#[must_use]
+pub fn count(line: &[u8]) -> usize {
+    let mut count = 0;
+    let mut is_in_word = false;
+    for piece in line.trim_ascii().split(|&byte| byte == b' ') {
+        is_in_word |= !piece.is_empty();
+        if is_in_word && !piece.ends_with(b"\\") {
+            count += 1;
+            is_in_word = false;
+        }
+    }
+    count + usize::from(is_in_word)
+}
+
 /// Joins words into a line, without a line end, as papa's Python client does.
 ///
 /// A space or newline in a word becomes `\ `. Empty words are left out. A word that ends in `\`
@@ -60,6 +75,7 @@ mod tests {
     fn assert_split(line: &str, words: &[&str]) {
         let words: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
         assert_eq!(split(line.as_bytes()), words, "{line:?}");
+        assert_eq!(count(line.as_bytes()), words.len(), "{line:?}");
     }
 
     #[test]

@@ -78,6 +78,7 @@ proptest! {
     fn any_bytes_split_into_words_that_are_not_empty(line in vec(byte(), 0..80)) {
         let words = words::split(&line);
         prop_assert!(words.iter().all(|word| !word.is_empty()));
+        prop_assert_eq!(words::count(&line), words.len());
     }
 
     #[test]
@@ -99,6 +100,7 @@ proptest! {
             for word in &words {
                 quoted::push(&mut again, word);
             }
+            prop_assert_eq!(quoted::count(&line), words.len());
             prop_assert_eq!(quoted::split(&again), Ok(words));
         }
     }

@@ -9,17 +9,16 @@ use nix::unistd::{Uid, User};
 use papa_protocol::options::MAX_BUFSIZE;
 use papa_protocol::size;
 
+use crate::bounds::{self, Allowed, Bound};
+
 /// The port papa's clients try first.
 pub(crate) const DEFAULT_PORT: u16 = 20202;
 
 /// Bytes of output kept for a process that asks for no size of its own.
 pub(crate) const DEFAULT_BUFSIZE: u64 = 2 * 1024 * 1024;
 
-/// Sessions served at once unless `--max-sessions` says otherwise.
-pub(crate) const DEFAULT_MAX_SESSIONS: usize = 1000;
-
-/// What `--help` prints.
-pub(crate) const HELP: &str = "\
+/// What `--help` prints before it tells of bounds.
+const HELP: &str = "\
 papad - a process kernel: holds sockets, processes, their output and values
         while process managers come and go
 
@@ -34,14 +33,23 @@ Options:
       --bufsize SIZE       output kept per process: bytes, or with k, m or g
                            (default 2m)
       --state-dir DIR      keep values in this directory, across a reboot, too
-      --max-sessions N     sessions served at once (default 1000)
       --allow-uid UID      let this user in, too (number or name; repeatable);
                            papad's own user and root always are
       --version            print the version
       --help               print this help
 
+Bounds; beyond one, a request gets an error, and nothing that is there is lost:
+";
+
+/// What `--help` prints after that.
+const TRY_IT: &str = "
 Try it: telnet localhost 20202, then type help.
 ";
+
+/// What `--help` prints.
+pub(crate) fn help() -> String {
+    [HELP, &bounds::help(), TRY_IT].concat()
+}
 
 /// What papad was asked to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +63,14 @@ pub(crate) struct Options {
     pub(crate) bufsize: u64,
     /// Where values are kept on disk.
     pub(crate) state_dir: Option<PathBuf>,
-    pub(crate) max_sessions: usize,
+    pub(crate) allowed: Allowed,
     pub(crate) allowed_uids: Vec<Uid>,
 }
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
-    Run(Options),
+    Run(Box<Options>),
     Version,
     Help,
 }
@@ -81,7 +89,7 @@ where
         daemonize: false,
         bufsize: DEFAULT_BUFSIZE,
         state_dir: None,
-        max_sessions: DEFAULT_MAX_SESSIONS,
+        allowed: Allowed::default(),
         allowed_uids: Vec::new(),
     };
     let mut parser = lexopt::Parser::from_args(words);
@@ -97,18 +105,22 @@ where
             Long("state-dir") => {
                 options.state_dir = Some(absolute(parser.value()?, "state directory")?);
             }
-            Long("max-sessions") => options.max_sessions = parser.value()?.parse()?,
             Long("allow-uid") => options.allowed_uids.push(parser.value()?.parse_with(user)?),
             Long("version") => return Ok(Request::Version),
             Short('h') | Long("help") => return Ok(Request::Help),
-            other => return Err(other.unexpected()),
+            other => {
+                let bound = if let Long(option) = other { Bound::of_option(option) } else { None };
+                let Some(bound) = bound else { return Err(other.unexpected()) };
+                let allowed = parser.value()?.parse_with(|text| bound.parse(text))?;
+                options.allowed.set(bound, allowed);
+            }
         }
     }
     options.port = match (port, &options.unix_socket) {
         (None, None) => Some(DEFAULT_PORT),
         (port, _) => port,
     };
-    Ok(Request::Run(options))
+    Ok(Request::Run(Box::new(options)))
 }
 
 /// A path that means the same from every directory: papad may leave the one it was started in.
@@ -144,7 +156,7 @@ mod tests {
 
     fn options(words: &[&str]) -> Options {
         match parse(words) {
-            Ok(Request::Run(options)) => options,
+            Ok(Request::Run(options)) => *options,
             other => panic!("{other:?}"),
         }
     }
@@ -155,7 +167,7 @@ mod tests {
         assert_eq!(options.port, Some(20202));
         assert_eq!(options.unix_socket, None);
         assert_eq!(options.bufsize, 2 << 20);
-        assert_eq!(options.max_sessions, 1000);
+        assert_eq!(options.allowed, Allowed::default());
     }
 
     #[test]
@@ -173,6 +185,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_is_set_by_its_option() {
+        let options = options(&["--max-sessions", "7", "--max-buffers=1g"]);
+        let mut allowed = Allowed::default();
+        allowed.set(Bound::Sessions, 7);
+        allowed.set(Bound::Buffers, 1 << 30);
+        assert_eq!(options.allowed, allowed);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for words in [
             &["-p", "65536"][..],
@@ -182,6 +203,8 @@ mod tests {
             &["--bufsize", "2x"],
             &["--bufsize", "65g"],
             &["--allow-uid", "no such user"],
+            &["--max-sessions", "0"],
+            &["--max-sessions"],
             &["stray"],
             &["--stray"],
         ] {

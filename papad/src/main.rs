@@ -4,6 +4,7 @@
 //! It is two processes. The [`keeper`] holds descriptors and is the parent of everything; the
 //! [`server`] does the rest and may die at any instant. `docs/architecture.md` tells the whole.
 
+mod bounds;
 mod cli;
 mod gate;
 mod journal;
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Request::Help) => {
-            print!("{}", cli::HELP);
+            print!("{}", cli::help());
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -13,12 +13,14 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::Stream;
 use papa_protocol::options::Stderr;
 
+use super::buffers::Share;
 use super::output::{Output, Pipes};
 use super::process::Process;
 use super::spawn::{Passed, Program};
 use super::spec::Spec;
 use super::table::Processes;
 use super::{Identity, now};
+use crate::bounds::Bound;
 use crate::journal::Change;
 use crate::link::Held;
 use crate::ring::Ring;
@@ -29,7 +31,7 @@ impl Processes {
     /// Makes a process, or finds the one of this name if it was made of the same specification.
     ///
     /// # Errors
-    /// One sentence; no process is left behind.
+    /// One sentence, of a bound that is met for instance; no process is left behind.
     pub(crate) fn make(
         &self,
         name: &[u8],
@@ -37,7 +39,7 @@ impl Processes {
         identity: &Identity,
         sockets: &Sockets,
     ) -> Result<Arc<Process>, Failure> {
-        let process = {
+        let (process, share) = {
             let mut table = self.lock();
             while let Some(existing) = table.by_name.get(name) {
                 if table.is_starting(existing) {
@@ -52,14 +54,19 @@ impl Processes {
                     return Err(Failure::new(Code::Exists, what));
                 }
             }
+            self.bounds.check(Bound::Name, name.len())?;
+            self.bounds.check(Bound::Args, spec.bytes())?;
+            self.bounds.check(Bound::Processes, table.count() + 1)?;
+            let has_ring = spec.keeps_stdout() || spec.keeps_stderr();
+            let share = has_ring.then(|| self.buffers.promise(spec.bufsize)).transpose()?;
             table.last_id += 1;
             let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec, now()));
             table.by_name.insert(name.to_vec(), Arc::clone(&process));
             table.starting.push(Arc::clone(&process));
-            process
+            (process, share)
         };
         let change = self.journal.change();
-        let started = self.start(&process, identity, sockets, &change);
+        let started = self.start(&process, share, identity, sockets, &change);
         if started.is_err() {
             self.abandon(&process, &change);
         }
@@ -85,6 +92,7 @@ impl Processes {
     fn start(
         &self,
         process: &Process,
+        share: Option<Share>,
         identity: &Identity,
         sockets: &Sockets,
         change: &Change,
@@ -94,7 +102,7 @@ impl Processes {
         };
         let referred = sockets.refer(&process.name, process.spec.references())?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
-        let child_ends = self.prepare_output(process).map_err(cannot)?;
+        let child_ends = self.prepare_output(process, share).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;
         sys::kill_point("journaled");
 
@@ -129,7 +137,7 @@ impl Processes {
 
     /// Makes ring and pipes as the process needs them, held by the keeper. Returns the child's
     /// ends.
-    fn prepare_output(&self, process: &Process) -> io::Result<Pipes> {
+    fn prepare_output(&self, process: &Process, share: Option<Share>) -> io::Result<Pipes> {
         let (spec, id) = (&process.spec, process.id);
         let pipe = |wanted: bool| -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
             let ends = wanted.then(|| pipe2(OFlag::O_CLOEXEC)).transpose()?;
@@ -138,9 +146,12 @@ impl Processes {
         let (out, childs_out) = pipe(spec.keeps_stdout())?;
         let (err, childs_err) = pipe(spec.keeps_stderr())?;
         let pipes = Pipes { out, err };
-        let ring = (!pipes.all_ended()).then(|| Ring::create(spec.bufsize)).transpose()?;
+        let ring = match share {
+            Some(share) => Some((Ring::create(spec.bufsize)?, share)),
+            None => None,
+        };
         let fds = [
-            (Held::Ring(id), ring.as_ref().map(Ring::as_file)),
+            (Held::Ring(id), ring.as_ref().map(|(ring, _)| ring.as_file())),
             (Held::Out(id), pipes.get(Stream::Out)),
             (Held::Err(id), pipes.get(Stream::Err)),
         ];

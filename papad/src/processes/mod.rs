@@ -1,5 +1,6 @@
 //! Hosted processes: the table of them, and what happens to each.
 
+mod buffers;
 mod capture;
 mod ending;
 mod identity;

@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, SpliceFFlags, fcntl, splice};
 use papa_protocol::frame::{Stream, Time};
 use papa_protocol::options::Overflow;
 
+use super::buffers::Share;
 use super::reader::{Place, Reader, ReaderId, Readers, Start, Wants};
 use super::waker::Waker;
 use crate::ring::{Filled, MAX_CHUNK, Ring};
@@ -61,6 +62,8 @@ pub(crate) struct Output {
     pipes: Pipes,
     /// `None` if nothing is kept.
     ring: Option<Ring>,
+    /// The ring's part of what all rings may hold.
+    share: Option<Share>,
     overflow: Overflow,
     /// Whether what comes from now on is kept. If not, it is read all the same, so that whoever
     /// holds the pipe is neither blocked nor killed.
@@ -73,12 +76,13 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn new(pipes: Pipes, ring: Option<Ring>, overflow: Overflow) -> Output {
+    pub(crate) fn new(pipes: Pipes, ring: Option<(Ring, Share)>, overflow: Overflow) -> Output {
+        let (ring, share) = ring.unzip();
         let newest = ring.as_ref().and_then(Ring::newest).unwrap_or(Time(0));
         let claims = ring.as_ref().map(Ring::claims).unwrap_or_default();
         let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end), claims);
         let keeps = ring.is_some();
-        Output { pipes, ring, overflow, keeps, is_stuck: false, newest, readers }
+        Output { pipes, ring, share, overflow, keeps, is_stuck: false, newest, readers }
     }
 
     /// Neither pipes nor anything kept.
@@ -125,6 +129,7 @@ impl Output {
     pub(crate) fn discard(&mut self) {
         self.keeps = false;
         self.ring = None;
+        self.share = None;
         self.readers.wake();
     }
 

@@ -133,7 +133,7 @@ impl Processes {
                     self.link.drop_held(vec![Held::Ring(id)]);
                 }
             }
-            let output = recover_output(id, process.spec.overflow, held);
+            let output = self.recover_output(id, process.spec.overflow, held);
             process.set_output(output);
             if removed {
                 process.remove();
@@ -185,6 +185,27 @@ impl Processes {
         }
     }
 
+    fn recover_output(
+        &self,
+        id: u64,
+        overflow: Overflow,
+        held: &mut HashMap<Held, OwnedFd>,
+    ) -> Output {
+        let pipes = take_pipes(id, held);
+        let ring = held.remove(&Held::Ring(id)).and_then(|fd| {
+            let ring = Ring::recover(File::from(fd));
+            ring.inspect_err(|error| {
+                log::error!("server", "the output of process {id} is lost: {error}");
+            })
+            .ok()
+        });
+        let ring = ring.map(|ring| {
+            let share = self.buffers.promise_again(ring.bufsize());
+            (ring, share)
+        });
+        Output::new(pipes, ring, overflow)
+    }
+
     /// Sees to it that somebody tells how each process ends that runs.
     fn find_parents(&self, processes: &[Arc<Process>], held: &mut HashMap<Held, OwnedFd>) {
         let keeper = getppid().as_raw();
@@ -227,18 +248,6 @@ fn will_not_be_seen(process: &Process, error: &io::Error) {
     log::error!("server", "the end of {} will not be seen: {error}", shown(process));
 }
 
-fn recover_output(id: u64, overflow: Overflow, held: &mut HashMap<Held, OwnedFd>) -> Output {
-    let pipes = take_pipes(id, held);
-    let ring = held.remove(&Held::Ring(id)).and_then(|fd| {
-        let ring = Ring::recover(File::from(fd));
-        ring.inspect_err(|error| {
-            log::error!("server", "the output of process {id} is lost: {error}");
-        })
-        .ok()
-    });
-    Output::new(pipes, ring, overflow)
-}
-
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
     Pipes { out: held.remove(&Held::Out(id)), err: held.remove(&Held::Err(id)) }
 }
@@ -251,6 +260,7 @@ mod tests {
     use papa_protocol::name::Patterns;
 
     use super::*;
+    use crate::bounds::{Allowed, Bounds};
     use crate::journal::{self, Journal};
     use crate::link::Link;
     use crate::processes::{Defaults, Numbers, now};
@@ -286,7 +296,8 @@ mod tests {
         };
         let server_end = Arc::new(Link::new(server_end));
         let gate = Arc::new(crate::gate::Gate::new().unwrap());
-        let processes = Processes::new(journal, server_end, gate, defaults).unwrap();
+        let bounds = Arc::new(Bounds::new(Allowed::default()));
+        let processes = Processes::new(journal, server_end, gate, bounds, defaults).unwrap();
         let mut held = HashMap::new();
         let recovered = processes.recover(replayed, &mut held, |_| true);
         processes.resume(recovered, &mut held, keepers);

@@ -68,6 +68,13 @@ impl Spec {
         }
     }
 
+    /// Bytes of words and environment as exec(2) counts them, but for references to sockets.
+    pub(crate) fn bytes(&self) -> usize {
+        let env = self.env.iter().map(|(key, value)| key.len() + value.len() + 2);
+        let args = self.args.iter().map(|word| word.len() + 1);
+        env.chain(args).sum()
+    }
+
     /// Where sockets are referred to.
     pub(crate) fn references(&self) -> References<'_> {
         let Spec { args, env, listen, inherit, .. } = self;

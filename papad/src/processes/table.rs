@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use papa_protocol::frame::Stream;
 use papa_protocol::name::{Pattern, Patterns};
 
+use super::buffers::Buffers;
 use super::capture::{Capture, Events};
 use super::ending::Ending;
 use super::now;
@@ -20,6 +21,7 @@ use super::output::Pipes;
 use super::process::{Exit, Life, Next, Process};
 use super::spawn::Defaults;
 use super::waker::Waker;
+use crate::bounds::Bounds;
 use crate::gate::Gate;
 use crate::journal::{Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
@@ -31,6 +33,8 @@ pub(crate) struct Processes {
     pub(super) link: Arc<Link>,
     pub(super) capture: Capture,
     pub(super) orphans: Orphans,
+    pub(super) bounds: Arc<Bounds>,
+    pub(crate) buffers: Buffers,
     pub(super) defaults: Defaults,
     pub(super) table: Mutex<Table>,
     /// A process that was being made is made, or has failed.
@@ -54,6 +58,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Those on the list, and those whose descendants hold their pipes.
+    pub(super) fn count(&self) -> usize {
+        self.by_name.len() + self.draining.len()
+    }
+
     /// Whether the request for it is not answered yet, whatever has become of its child.
     pub(super) fn is_starting(&self, process: &Process) -> bool {
         self.starting.iter().any(|starting| starting.id == process.id)
@@ -65,6 +74,7 @@ impl Processes {
         journal: Arc<Journal>,
         link: Arc<Link>,
         gate: Arc<Gate>,
+        bounds: Arc<Bounds>,
         defaults: Defaults,
     ) -> io::Result<Processes> {
         let (capture, orphans) = (Capture::new(gate)?, Orphans::new()?);
@@ -73,6 +83,8 @@ impl Processes {
             link,
             capture,
             orphans,
+            buffers: Buffers::new(Arc::clone(&bounds)),
+            bounds,
             defaults,
             table: Mutex::default(),
             settled: Condvar::new(),
@@ -271,6 +283,11 @@ impl Processes {
         let pidfd = sys::pidfd(process.pid());
         // A child's pid stays its own until its end is recorded, so looking after is enough.
         if process.life() == Life::Running { pidfd.map(Some) } else { Ok(None) }
+    }
+
+    /// How many there are on the list, and others whose descendants hold their pipes.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().count()
     }
 
     /// Whether there is no process.

@@ -129,6 +129,11 @@ impl Ring {
         self.file.as_fd()
     }
 
+    /// Bytes kept at most.
+    pub(crate) fn bufsize(&self) -> u64 {
+        self.bufsize
+    }
+
     pub(crate) fn first(&self) -> u64 {
         self.first
     }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::Uid;
 
 use super::Server;
 use super::peer::{self, Refused};
@@ -45,7 +46,7 @@ impl Listener {
         &self,
         server: &Server,
         spare: &mut Spare,
-    ) -> io::Result<(File, String, Result<(), Refused>)> {
+    ) -> io::Result<(File, String, Result<Uid, Refused>)> {
         let allowed = &server.options.allowed_uids;
         match self {
             Listener::Tcp(listener) => {
@@ -112,8 +113,8 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
             }
             let is_room = spare.refill();
             match accepted {
-                Ok((connection, peer, Ok(()))) if is_room => begin(server, connection, peer),
-                Ok((connection, peer, Ok(()))) => {
+                Ok((connection, peer, Ok(uid))) if is_room => begin(server, connection, peer, uid),
+                Ok((connection, peer, Ok(_))) => {
                     log::warn!("server", "turned {peer} away: papad has no descriptor left");
                     refuse(&connection, "papad has no descriptor left");
                     drop(connection);
@@ -170,11 +171,13 @@ fn refuse(mut connection: &File, why: &str) {
     let _ = connection.write_all(format!("Error: {why}\n> ").as_bytes());
 }
 
-fn begin(server: &Arc<Server>, connection: File, peer: String) {
-    let Some(admission) = server.admit(peer.clone()) else {
-        let most = server.options.max_sessions;
-        log::warn!("server", "turned {peer} away: there are {most} sessions");
-        return refuse(&connection, &format!("papad serves at most {most} sessions"));
+fn begin(server: &Arc<Server>, connection: File, peer: String, uid: Uid) {
+    let admission = match server.admit(peer.clone(), uid) {
+        Ok(admission) => admission,
+        Err(refusal) => {
+            log::warn!("server", "turned {peer} away: {refusal}");
+            return refuse(&connection, &refusal.to_string());
+        }
     };
     log::debug!("server", "session from {peer}");
     if let Err(session) = Session::new(admission, connection, peer).start() {

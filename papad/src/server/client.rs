@@ -4,14 +4,17 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::lines::{Lines, Received};
 use super::session::Ended;
+use crate::bounds::{Bound, Bounds};
 use crate::gate::Gate;
 use crate::processes::Waker;
 use crate::sys;
@@ -22,6 +25,9 @@ const AT_REST: usize = 4096;
 /// Descriptors that may wait to be sent.
 const MAX_DESCRIPTORS: usize = 16;
 
+/// How long a client that was refused may go on sending until it reads so.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The client sends no more (`poll(2)`).
 const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
@@ -31,6 +37,7 @@ pub(super) struct Client {
     /// What is to be said. It is sent by [`Client::send`].
     pub(super) out: Out,
     gate: Arc<Gate>,
+    bounds: Arc<Bounds>,
 }
 
 /// Bytes that are to be sent, and descriptors that go with them.
@@ -99,16 +106,42 @@ impl Out {
 }
 
 impl Client {
-    pub(super) fn new(lines: Lines, out: Out, gate: Arc<Gate>) -> Client {
-        Client { lines, out, gate }
+    pub(super) fn new(lines: Lines, out: Out, gate: Arc<Gate>, bounds: Arc<Bounds>) -> Client {
+        Client { lines, out, gate, bounds }
     }
 
     /// Sends everything. The memory for it is kept for what comes next.
     pub(super) fn send(&mut self) -> Result<(), Ended> {
+        let patience = self.bounds.client_timeout();
+        // So much was sent when it last went on, and when that was.
+        let mut last: Option<(usize, Instant)> = None;
         while !self.out.send_some(self.lines.connection())? {
-            self.wait(PollFlags::POLLOUT, None)?;
+            let now = Instant::now();
+            let since = last.filter(|(sent, _)| *sent == self.out.sent).map_or(now, |(_, at)| at);
+            if now - since >= patience {
+                return Err(Ended::NotRead);
+            }
+            last = Some((self.out.sent, since));
+            self.wait(PollFlags::POLLOUT, None, Some(since + patience))?;
+            self.bounds.note(Bound::ClientTimeout, since.elapsed().as_secs());
         }
         Ok(())
+    }
+
+    /// As [`Client::send`], and then ends. What the client is sending still is read and forgotten for
+    /// a moment: a connection that is closed with bytes unread takes back what its peer has not
+    /// read either.
+    pub(super) fn refuse<T>(&mut self) -> Result<T, Ended> {
+        self.send()?;
+        shutdown(self.lines.as_fd().as_raw_fd(), Shutdown::Write).map_err(io::Error::from)?;
+        let until = Instant::now() + LAST_WORDS;
+        while Instant::now() < until {
+            self.wait(PollFlags::POLLIN, None, Some(until))?;
+            if !self.lines.pass_over()? {
+                break;
+            }
+        }
+        Err(Ended::ByPapad)
     }
 
     /// As [`Client::send`], when there may be nothing to send for a long time.
@@ -121,32 +154,54 @@ impl Client {
     /// Waits for more bytes of lines.
     pub(super) fn listen(&mut self) -> Result<(), Ended> {
         loop {
-            self.wait(PollFlags::POLLIN, None)?;
+            self.hear(PollFlags::POLLIN, None)?;
             match self.lines.read()? {
                 Received::Bytes => return Ok(()),
                 Received::Nothing => {}
                 Received::End => return Err(Ended::ByClient),
-                Received::TooLong => return Err(Ended::LineTooLong),
+                Received::TooLong => return Err(self.lines.too_long().into()),
             }
         }
     }
 
-    /// Whether the client has said something that is not read yet.
-    pub(super) fn has_said_more(&self) -> io::Result<bool> {
+    /// Takes what the client has said by now, without waiting for it.
+    pub(super) fn listen_in_passing(&mut self) -> Result<(), Ended> {
         let mut fds = [PollFd::new(self.lines.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+        let has_said_more = poll(&mut fds, PollTimeout::ZERO).map_err(io::Error::from)? > 0;
+        if has_said_more { self.listen() } else { self.check_time() }
     }
 
     /// Waits until the client says something or leaves, and until the waker is awake. Says whether
     /// it was the client.
     pub(super) fn wait_with(&self, waker: &Waker) -> Result<bool, Ended> {
-        Ok(!self.wait(PollFlags::POLLIN | HUNG_UP, Some(waker))?.is_empty())
+        Ok(!self.hear(PollFlags::POLLIN | HUNG_UP, Some(waker))?.is_empty())
     }
 
     /// Waits until the waker is awake, or the connection is broken.
     pub(super) fn wait_for_waker(&self, waker: &Waker) -> Result<(), Ended> {
-        let of_client = self.wait(PollFlags::empty(), Some(waker))?;
+        let of_client = self.wait(PollFlags::empty(), Some(waker), None)?;
         if of_client.is_empty() { Ok(()) } else { Err(Ended::ByClient) }
+    }
+
+    /// As [`Client::wait`], where the client may have begun a line, which it has to finish in time.
+    fn hear(&self, wanted: PollFlags, waker: Option<&Waker>) -> Result<PollFlags, Ended> {
+        let heard = self.wait(wanted, waker, self.late_from())?;
+        if heard.is_empty() {
+            self.check_time()?;
+        }
+        Ok(heard)
+    }
+
+    /// When the client has taken too long to finish a line, if it has begun one.
+    fn late_from(&self) -> Option<Instant> {
+        Some(self.lines.unfinished_since()? + self.bounds.client_timeout())
+    }
+
+    fn check_time(&self) -> Result<(), Ended> {
+        if self.late_from().is_some_and(|late| late <= Instant::now()) {
+            return Err(self.bounds.refusal(Bound::ClientTimeout).into());
+        }
+        Ok(())
     }
 
     /// Goes past the gate, if it is open.
@@ -154,8 +209,14 @@ impl Client {
         if self.gate.is_closed() { Err(Ended::Stopped) } else { Ok(()) }
     }
 
-    /// Waits for one of these of the connection, or for the waker; returns what the connection has.
-    fn wait(&self, wanted: PollFlags, waker: Option<&Waker>) -> Result<PollFlags, Ended> {
+    /// Waits for one of these of the connection, for the waker, or until this time; returns what the
+    /// connection has.
+    fn wait(
+        &self,
+        wanted: PollFlags,
+        waker: Option<&Waker>,
+        until: Option<Instant>,
+    ) -> Result<PollFlags, Ended> {
         // Without a waker, the gate is asked twice.
         let waker = waker.map_or(self.gate.as_fd(), AsFd::as_fd);
         let mut fds = [
@@ -164,13 +225,22 @@ impl Client {
             PollFd::new(waker, PollFlags::POLLIN),
         ];
         loop {
-            match poll(&mut fds, PollTimeout::NONE) {
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            match poll(&mut fds, left.map_or(PollTimeout::NONE, timeout)) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
+                Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
                 Ok(_) => break,
             }
         }
         self.pass()?;
         Ok(fds[0].revents().unwrap_or(PollFlags::POLLHUP))
     }
+}
+
+/// As long as poll(2) can wait at once, and not less than asked for, so that it is not asked again
+/// for the last part of a millisecond.
+fn timeout(left: Duration) -> PollTimeout {
+    let milliseconds = left.as_nanos().div_ceil(1_000_000);
+    PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX)
 }

@@ -12,9 +12,10 @@ use papa_protocol::text::shown;
 use super::upgrade::Awaited;
 use super::watch::Watch;
 use super::{Admission, Server};
+use crate::bounds::Bound;
 use crate::limit;
 use crate::processes::{Identity, Numbers, Process, Spec};
-use crate::values::Condition;
+use crate::values::{Condition, Unchanged};
 
 /// What a session does after a command.
 pub(super) enum Reply {
@@ -37,7 +38,7 @@ type Outcome<T> = Result<T, Failure>;
 pub(super) fn run(admission: &Admission, command: Command) -> Reply {
     let server = &admission.server;
     match command {
-        Command::List { noun, names } => Reply::Text(list(server, noun, &names)),
+        Command::List { noun, names } => reply(list(server, noun, &names)),
         Command::MakeSocket(request) => reply(make_socket(server, request)),
         Command::MakeProcess(request) => {
             make_process(server, *request).unwrap_or_else(Reply::Failed)
@@ -80,22 +81,36 @@ fn failed(what: &str, error: &io::Error) -> Failure {
     Failure::new(limit::code_of(error), format!("{what} - {error}"))
 }
 
-fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<u8> {
-    let lines: Vec<Vec<u8>> = match noun {
+fn list(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
+    let lines = match noun {
         Noun::Value => {
             let values = server.values.find(names).into_iter();
-            values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))).collect()
+            gather(server, values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))))
         }
         Noun::Socket => {
             let (sockets, _) = server.sockets.find(names, true);
-            sockets.iter().map(|socket| on_one_line(socket.line())).collect()
+            gather(server, sockets.iter().map(|socket| on_one_line(socket.line())))
         }
         Noun::Process => {
             let found = server.processes.find(names, Numbers::Count);
-            found.into_processes().map(|process| on_one_line(process.line())).collect()
+            let processes = found.into_processes();
+            gather(server, processes.map(|process| on_one_line(process.line())))
         }
     };
-    lines.join(&b'\n')
+    Ok(lines?.join(&b'\n'))
+}
+
+/// Lines that are to be answered, if they are not too much: they wait here until the client reads.
+pub(super) fn gather(
+    server: &Server,
+    lines: impl Iterator<Item = Vec<u8>>,
+) -> Outcome<Vec<Vec<u8>>> {
+    let mut bytes = 0;
+    let checked = lines.map(|line| {
+        bytes += line.len() + 1;
+        server.bounds.check(Bound::Answer, bytes).map(|()| line)
+    });
+    checked.collect()
 }
 
 fn make_socket(server: &Server, request: MakeSocket) -> Outcome<Vec<u8>> {
@@ -161,6 +176,7 @@ fn watch(server: &Arc<Server>, names: &Patterns) -> Outcome<Reply> {
         return Err(Failure::new(Code::NotFound, "Nothing to watch"));
     }
     let count = processes.len();
+    server.bounds.check(Bound::Watched, count)?;
     let watch = Watch::new(Arc::clone(server), processes)
         .map_err(|error| failed("Cannot watch", &error))?;
     Ok(Reply::Watch(format!("Watching {count}\n").into_bytes(), watch))
@@ -171,7 +187,9 @@ fn set(server: &Server, name: Vec<u8>, value: Option<Vec<u8>>) -> Outcome<Vec<u8
         Some(value) => server.values.set(name, value, &Condition::Any, None),
         None => server.values.unset(&name, &Condition::Any),
     };
-    // To clear what is not there is no failure.
-    let _ = done.map_err(|error| failed("The value cannot be kept", &error))?;
-    Ok(Vec::new())
+    match done.map_err(|error| failed("The value cannot be kept", &error))? {
+        Err(Unchanged::BeyondBound(refusal)) => Err(refusal),
+        // To clear what is not there is no failure.
+        Ok(()) | Err(Unchanged::Absent | Unchanged::Other) => Ok(Vec::new()),
+    }
 }

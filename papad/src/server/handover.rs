@@ -11,11 +11,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use nix::unistd::Uid;
+
 use papa_protocol::frame::Time;
 
 use super::client::{Client, Out};
 use super::lines::{self, Lines, Telnet};
 use super::session::{Activity, Dialect, Session};
+use super::sessions::Info;
 use super::upgrade::Awaited;
 use super::watch::{self, Watch};
 use super::{Admission, Server, exact};
@@ -62,7 +65,8 @@ fn tell_connection(session: &Session, doing: &str) -> io::Result<Record> {
     if let Some(info) = info {
         record = record
             .pair("since", info.since.0.to_string())
-            .pair("protocol", info.protocol.to_string());
+            .pair("protocol", info.protocol.to_string())
+            .maybe("uid", info.uid);
     }
     for (place, fd) in client.lines.descriptors() {
         record = record.pair("in_fd", format!("{place}:{}", pass(fd)?));
@@ -109,7 +113,7 @@ fn tell_activity(
         Activity::Requesting { was_watching: true } => "requesting-after-watch",
         Activity::Upgrading(Dialect::Papa, _) => "upgrading",
         Activity::Upgrading(Dialect::Exact, _) => "upgrading-exact",
-        Activity::Leaving => "leaving",
+        Activity::Leaving { .. } => "leaving",
         Activity::Watching(watch) => {
             let watch::Told { watched, is_first, is_answered_next } = watch.told();
             records.push(
@@ -298,15 +302,21 @@ impl Told {
         let dialect = read_dialect(session.get("dialect")?)?;
         let waiting = session.get("in")?.to_vec();
         let came = session.descriptors("in_fd", held)?;
-        let lines = Lines::resumed(connection.into(), dialect, waiting, came);
+        let bounds = &server.bounds;
+        let lines = Lines::resumed(connection.into(), dialect, waiting, came, Arc::clone(bounds));
         let leaving = session.descriptors("out_fd", held)?;
         let out = Out::new(session.get("out")?.to_vec(), leaving);
-        let mut client = Client::new(lines, out, Arc::clone(&server.gate));
+        let mut client = Client::new(lines, out, Arc::clone(&server.gate), Arc::clone(bounds));
         let activity = self.activity(server, by_id, &mut client.out.bytes)?;
         let peer = String::from_utf8_lossy(session.get("peer")?).into_owned();
-        let protocol = session.number("protocol").unwrap_or(1);
-        let since = Time(session.number("since").unwrap_or_default());
-        server.sessions.add_again(self.id, &peer, since, protocol);
+        let info = Info {
+            peer: peer.clone(),
+            uid: session.number("uid").map(Uid::from_raw),
+            since: Time(session.number("since").unwrap_or_default()),
+            protocol: session.number("protocol").unwrap_or(1),
+            doing: "nothing",
+        };
+        server.sessions.add_again(self.id, info);
         let admission = Admission { server: Arc::clone(server), id: self.id };
         Some(Session { admission, peer, client, activity })
     }
@@ -320,7 +330,7 @@ impl Told {
             b"requesting-after-watch" => Activity::Requesting { was_watching: true },
             b"upgrading" => Activity::Upgrading(Dialect::Papa, upgraded()?),
             b"upgrading-exact" => Activity::Upgrading(Dialect::Exact, upgraded()?),
-            b"leaving" => Activity::Leaving,
+            b"leaving" => Activity::Leaving { while_it_speaks: false },
             b"watching" => Activity::Watching(Watch::resume(server, self.watch()?, by_id).ok()?),
             b"streaming" => Activity::Streaming(
                 exact::Watching::resume(server, self.streaming()?, by_id, out).ok()?,

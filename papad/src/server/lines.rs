@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Instant;
 
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
-use crate::sys;
+use papa_protocol::exact::Failure;
 
-/// The longest line, in bytes, in either protocol: what exec could take (`ARG_MAX`).
-pub(super) use papa_protocol::exact::MAX_LINE;
+use crate::bounds::{Bound, Bounds};
+use crate::sys;
 
 /// Descriptors that may wait to be taken.
 const MAX_DESCRIPTORS: usize = 16;
@@ -48,7 +50,7 @@ pub(super) enum Received {
     Nothing,
     /// The client sends no more.
     End,
-    /// More than [`MAX_LINE`] bytes have come without a newline.
+    /// More bytes have come without a newline than a line may have.
     TooLong,
 }
 
@@ -66,6 +68,10 @@ pub(super) struct Lines {
     line_end: u64,
     /// Descriptors that came and were not taken, each with the place in the stream where it came.
     descriptors: VecDeque<(u64, OwnedFd)>,
+    bounds: Arc<Bounds>,
+    /// The line of which no end has come: its bytes by now, and when it began.
+    unfinished: usize,
+    unfinished_since: Option<Instant>,
 }
 
 /// What bytes mean apart from lines.
@@ -79,8 +85,9 @@ pub(super) enum Dialect {
 
 impl Lines {
     /// The lines of a connection that does not block.
-    pub(super) fn new(connection: File) -> Lines {
-        Lines::resumed(connection, Dialect::Telnet(Telnet::Text), Vec::new(), VecDeque::new())
+    pub(super) fn new(connection: File, bounds: Arc<Bounds>) -> Lines {
+        let dialect = Dialect::Telnet(Telnet::Text);
+        Lines::resumed(connection, dialect, Vec::new(), VecDeque::new(), bounds)
     }
 
     /// Those of a connection of which this was read and not given out; places of descriptors count
@@ -90,9 +97,22 @@ impl Lines {
         dialect: Dialect,
         buffer: Vec<u8>,
         descriptors: VecDeque<(u64, OwnedFd)>,
+        bounds: Arc<Bounds>,
     ) -> Lines {
-        let (start, searched, before_buffer, line_end) = (0, 0, 0, 0);
-        Lines { connection, buffer, start, searched, dialect, before_buffer, line_end, descriptors }
+        let unfinished = after_last_line(&buffer).unwrap_or(buffer.len());
+        Lines {
+            connection,
+            buffer,
+            start: 0,
+            searched: 0,
+            dialect,
+            before_buffer: 0,
+            line_end: 0,
+            descriptors,
+            bounds,
+            unfinished,
+            unfinished_since: (unfinished > 0).then(Instant::now),
+        }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -135,13 +155,19 @@ impl Lines {
 
     /// The next line that is whole, without its newline; in papa 1.0 also without blanks at both
     /// ends.
-    pub(super) fn next(&mut self) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// It has more bytes than it may, with its end or without.
+    pub(super) fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(length) = memchr::memchr(b'\n', &self.buffer[self.searched..]) else {
             self.searched = self.buffer.len();
-            return None;
+            return if self.is_too_long() { Err(self.too_long()) } else { Ok(None) };
         };
         let end = self.searched + length;
         let line = &self.buffer[self.start..end];
+        // A return at the end does not count.
+        let length = line.strip_suffix(b"\r").unwrap_or(line).len();
+        self.bounds.check(Bound::Line, length)?;
         let line = match self.dialect {
             Dialect::Telnet(_) => line.trim_ascii().to_vec(),
             Dialect::Exact => line.to_vec(),
@@ -152,7 +178,22 @@ impl Lines {
         self.start = end + 1;
         self.searched = self.start;
         self.line_end = self.before_buffer + self.start as u64;
-        Some(line)
+        Ok(Some(line))
+    }
+
+    /// Whether more has come of a line than it may have. The last byte may be a return, which does
+    /// not count.
+    fn is_too_long(&self) -> bool {
+        self.unfinished as u64 > self.bounds.allowed(Bound::Line) + 1
+    }
+
+    pub(super) fn too_long(&self) -> Failure {
+        self.bounds.refusal(Bound::Line)
+    }
+
+    /// Since when there is a line without its end.
+    pub(super) fn unfinished_since(&self) -> Option<Instant> {
+        self.unfinished_since
     }
 
     /// Looks at the next line that is whole, without taking it.
@@ -165,7 +206,7 @@ impl Lines {
     /// Takes more bytes if there are some.
     pub(super) fn read(&mut self) -> io::Result<Received> {
         self.forget_taken();
-        if self.buffer.len() > MAX_LINE {
+        if self.is_too_long() {
             return Ok(Received::TooLong);
         }
         let mut bytes = [0; READ];
@@ -191,11 +232,38 @@ impl Lines {
         match count {
             Ok(0) => Ok(Received::End),
             Ok(count) => {
+                let before = self.buffer.len();
                 self.take_text(&bytes[..count]);
+                self.note_unfinished(before);
                 Ok(Received::Bytes)
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Reads without keeping anything; false at the end.
+    pub(super) fn pass_over(&mut self) -> io::Result<bool> {
+        match (&self.connection).read(&mut [0; READ]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+            result => result.map(|count| count > 0),
+        }
+    }
+
+    /// Keeps in mind how much there is of an unfinished line, and since when; what is after `before`
+    /// has just come.
+    fn note_unfinished(&mut self, before: usize) {
+        let came = &self.buffer[before..];
+        if let Some(left) = after_last_line(came) {
+            if let Some(since) = self.unfinished_since.take() {
+                self.bounds.note(Bound::ClientTimeout, since.elapsed().as_secs());
+            }
+            self.unfinished = left;
+        } else {
+            self.unfinished += came.len();
+        }
+        if self.unfinished > 0 {
+            self.unfinished_since.get_or_insert_with(Instant::now);
         }
     }
 
@@ -236,6 +304,11 @@ impl Lines {
     }
 }
 
+/// Bytes after the last newline, if there is one.
+fn after_last_line(text: &[u8]) -> Option<usize> {
+    memchr::memrchr(b'\n', text).map(|end| text.len() - end - 1)
+}
+
 impl AsFd for Lines {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
@@ -245,9 +318,16 @@ impl AsFd for Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::Allowed;
+
+    fn lines_of_at_most(bytes: u64) -> Lines {
+        let mut allowed = Allowed::default();
+        allowed.set(Bound::Line, bytes);
+        Lines::new(File::open("/dev/null").unwrap(), Arc::new(Bounds::new(allowed)))
+    }
 
     fn text_of(packets: &[&[u8]]) -> Vec<u8> {
-        let mut lines = Lines::new(File::open("/dev/null").unwrap());
+        let mut lines = lines_of_at_most(100);
         for packet in packets {
             lines.take_text(packet);
         }
@@ -269,14 +349,58 @@ mod tests {
 
     #[test]
     fn lines_come_without_line_ends_and_blanks() {
-        let mut lines = Lines::new(File::open("/dev/null").unwrap());
+        let mut lines = lines_of_at_most(100);
         lines.take_text(b"  one \r\n\ntwo\nthr");
         assert_eq!(lines.peek(), Some(&b"one"[..]));
-        assert_eq!(lines.next().unwrap(), b"one");
-        assert_eq!(lines.next().unwrap(), b"");
-        assert_eq!(lines.next().unwrap(), b"two");
-        assert_eq!(lines.next(), None);
+        for line in [&b"one"[..], b"", b"two"] {
+            assert_eq!(lines.next(), Ok(Some(line.to_vec())));
+        }
+        assert_eq!(lines.next(), Ok(None));
         lines.take_text(b"ee\n");
-        assert_eq!(lines.next().unwrap(), b"three");
+        assert_eq!(lines.next(), Ok(Some(b"three".to_vec())));
+    }
+
+    /// As reading brings it.
+    fn take(lines: &mut Lines, text: &[u8]) {
+        let before = lines.buffer.len();
+        lines.take_text(text);
+        lines.note_unfinished(before);
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_it_may_be_and_no_longer() {
+        for line in [&b"12345678\n"[..], b"12345678\r\n"] {
+            for at in 0..line.len() {
+                let mut lines = lines_of_at_most(8);
+                take(&mut lines, &line[..at]);
+                assert_eq!(lines.next(), Ok(None), "{at}");
+                take(&mut lines, &line[at..]);
+                assert_eq!(lines.next(), Ok(Some(b"12345678".to_vec())));
+            }
+        }
+        for text in [&b"1234567890"[..], b"123456789\n", b"12345678\r\r"] {
+            let mut lines = lines_of_at_most(8);
+            take(&mut lines, b"1\n");
+            take(&mut lines, text);
+            assert_eq!(lines.next(), Ok(Some(b"1".to_vec())));
+            assert_eq!(lines.next(), Err(lines.too_long()));
+        }
+    }
+
+    #[test]
+    fn a_line_is_unfinished_from_its_first_byte_to_its_end() {
+        let mut lines = lines_of_at_most(100);
+        let mut since_after = |text: &[u8]| {
+            take(&mut lines, text);
+            lines.unfinished_since()
+        };
+        assert_eq!(since_after(b"one\n"), None);
+        // What telnet says of itself is no line.
+        assert_eq!(since_after(b"\xff\xfd\x03"), None);
+        let since = since_after(b"tw");
+        assert!(since.is_some());
+        assert_eq!(since_after(b"o"), since);
+        assert!(since_after(b"\nthr") > since);
+        assert_eq!(since_after(b"ee\n"), None);
     }
 }

@@ -30,16 +30,18 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 
 use lifeline::Lifeline;
 use mark::{Mark, Place};
+use papa_protocol::exact::Failure;
 use papa_protocol::frame::Time;
 use replay::Replayed;
 use session::Session;
 use sessions::Sessions;
 use upgrade::Upgrades;
 
+use crate::bounds::Bounds;
 use crate::cli::Options;
 use crate::gate::Gate;
 use crate::journal::{Fields, Journal, Record};
@@ -52,6 +54,7 @@ use crate::{keeper, launch, limit, log, sys};
 /// What all sessions share.
 struct Server {
     options: Options,
+    bounds: Arc<Bounds>,
     /// papad's own sockets, to be handed to another keeper.
     control: Vec<(Held, OwnedFd)>,
     journal: Arc<Journal>,
@@ -218,18 +221,21 @@ impl Server {
             ignored_signals: sys::ignored_signals(),
         };
         let control = take_control(&mut held);
+        let bounds = Arc::new(Bounds::new(options.allowed.clone()));
         let server = Server {
             options: options.clone(),
             control: revival::duplicates(&control)?,
-            sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link)),
+            sockets: Sockets::new(Arc::clone(&journal), Arc::clone(&link), Arc::clone(&bounds)),
             processes: Processes::new(
                 Arc::clone(&journal),
                 Arc::clone(&link),
                 Arc::clone(&gate),
+                Arc::clone(&bounds),
                 defaults,
             )?,
-            values: Values::new(Arc::clone(&journal), values, disk),
-            sessions: Sessions::new(options.max_sessions),
+            values: Values::new(Arc::clone(&journal), Arc::clone(&bounds), values, disk),
+            sessions: Sessions::new(Arc::clone(&bounds)),
+            bounds,
             upgrades: Upgrades::default(),
             gate,
             life: PapadsLife { born, start, aside, skipped },
@@ -361,11 +367,14 @@ impl Server {
         self.processes.is_empty() && self.sockets.is_empty() && self.values.is_empty()
     }
 
-    /// Adds a session; `None` if there are as many as may be.
-    fn admit(self: &Arc<Server>, peer: String) -> Option<Admission> {
+    /// Adds a session of this user.
+    ///
+    /// # Errors
+    /// There are as many as may be.
+    fn admit(self: &Arc<Server>, peer: String, uid: Uid) -> Result<Admission, Failure> {
         self.exit_if_idle.store(false, Ordering::SeqCst);
-        let id = self.sessions.add(peer)?;
-        Some(Admission { server: Arc::clone(self), id })
+        let id = self.sessions.add(peer, uid)?;
+        Ok(Admission { server: Arc::clone(self), id })
     }
 }
 

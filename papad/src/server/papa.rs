@@ -1,5 +1,6 @@
 //! Talking in papa 1.0: a line, a reply, and so on.
 
+use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::PROMPT;
 use papa_protocol::{command, exact, words};
 
@@ -8,6 +9,7 @@ use super::command::{Reply, on_one_line};
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::watch::Watch;
 use super::{Admission, guard};
+use crate::bounds::Bound;
 
 /// Takes commands until the session is to do something else.
 pub(super) fn talk(
@@ -18,7 +20,7 @@ pub(super) fn talk(
     client.send()?;
     loop {
         client.pass()?;
-        let Some(line) = client.lines.next() else {
+        let Some(line) = client.lines.next()? else {
             // All complete lines are answered: now is the time to send.
             client.send_and_rest()?;
             client.listen()?;
@@ -29,6 +31,10 @@ pub(super) fn talk(
         };
         if std::mem::take(is_first) && guard::is_http(&line) {
             return Err(Ended::NotPapa);
+        }
+        if let Err(failure) = admission.server.bounds.check(Bound::Words, words::count(&line)) {
+            say_failure(&mut client.out.bytes, &failure);
+            continue;
         }
         if words::split(&line).join(&b' ') == exact::PROTOCOL {
             return Ok(super::exact::begin(admission, client));
@@ -80,9 +86,7 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
     server.compact();
     match reply {
         Reply::Text(text) => say(out, &text),
-        Reply::Failed(failure) => {
-            say(out, &on_one_line(format!("Error: {}", failure.what).into_bytes()));
-        }
+        Reply::Failed(failure) => say_failure(out, &failure),
         Reply::Watch(text, watch) => {
             out.extend(text);
             return Some(Activity::Watching(watch));
@@ -92,10 +96,20 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
         }
         Reply::Close(text) => {
             out.extend_from_slice(text);
-            return Some(Activity::Leaving);
+            return Some(Activity::Leaving { while_it_speaks: false });
         }
     }
     None
+}
+
+/// An error's line and the prompt.
+pub(super) fn say_failure(out: &mut Vec<u8>, failure: &Failure) {
+    let mut what = failure.what.clone();
+    // Limits are told as in protocol 2, but for this. papad is papad everywhere.
+    if failure.code == Code::Limit && !what.starts_with("papad") {
+        what.get_mut(..1).map(str::make_ascii_uppercase);
+    }
+    say(out, &on_one_line(format!("Error: {what}").into_bytes()));
 }
 
 /// A reply's text, a newline if it does not end in one, and the prompt.

@@ -36,16 +36,16 @@ impl fmt::Display for Refused {
 }
 
 /// Lets in papad's own user, root, and the users that were named.
-fn check(uid: Uid, allowed: &[Uid]) -> Result<(), Refused> {
+fn check(uid: Uid, allowed: &[Uid]) -> Result<Uid, Refused> {
     if uid.is_root() || uid == Uid::effective() || allowed.contains(&uid) {
-        Ok(())
+        Ok(uid)
     } else {
         Err(Refused::User(uid))
     }
 }
 
-/// Checks who has the other end of a Unix connection.
-pub(super) fn check_unix(connection: impl AsFd, allowed: &[Uid]) -> Result<(), Refused> {
+/// Checks who has the other end of a Unix connection, and tells whose it is.
+pub(super) fn check_unix(connection: impl AsFd, allowed: &[Uid]) -> Result<Uid, Refused> {
     let credentials = getsockopt(&connection, sockopt::PeerCredentials);
     let credentials = credentials.map_err(|errno| Refused::Unknown(errno.into()))?;
     check(Uid::from_raw(credentials.uid()), allowed)
@@ -59,12 +59,12 @@ pub(super) fn name_of_unix(connection: impl AsFd) -> String {
     }
 }
 
-/// Checks who has the other end of a TCP connection.
+/// Checks who has the other end of a TCP connection, and tells whose it is.
 pub(super) fn check_tcp(
     peer: SocketAddr,
     local: SocketAddr,
     allowed: &[Uid],
-) -> Result<(), Refused> {
+) -> Result<Uid, Refused> {
     match sys::tcp_peer(peer, local) {
         // A closed socket reads as root's.
         Ok(TcpPeer { inode: 0, .. }) => Err(Refused::Gone),

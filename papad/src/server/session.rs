@@ -4,14 +4,15 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use papa_protocol::exact::Code;
+use papa_protocol::exact::{Failure, write_error};
 use papa_protocol::frame::BANNER;
 
 use super::client::{Client, Out};
-use super::lines::{Lines, MAX_LINE};
+use super::lines::Lines;
 use super::upgrade::{self, Awaited};
 use super::watch::Watch;
 use super::{Admission, exact, handover, named, papa};
+use crate::bounds::Bound;
 use crate::log;
 
 /// Bytes of replies that are gathered before they are sent, though more commands are waiting.
@@ -41,8 +42,9 @@ pub(super) enum Activity {
     Streaming(exact::Watching),
     /// It waits for an upgrade that it has asked for.
     Upgrading(Dialect, Arc<Awaited>),
-    /// All is said and done, and has to be sent still.
-    Leaving,
+    /// All is said and done, and has to be sent still; to who was refused while it is speaking, so
+    /// that it hears of it.
+    Leaving { while_it_speaks: bool },
 }
 
 /// What a session speaks.
@@ -59,8 +61,10 @@ pub(super) enum Ended {
     ByClient,
     /// Everything is said.
     ByPapad,
-    /// It sent more than a line may have.
-    LineTooLong,
+    /// It went beyond a bound behind which there is no going on. It is told so.
+    BeyondBound(Failure),
+    /// It read nothing for so long that it is not waited for any more.
+    NotRead,
     /// It is a browser or a TLS client.
     NotPapa,
     /// It has stopped at the gate, to go on later.
@@ -74,11 +78,19 @@ impl From<io::Error> for Ended {
     }
 }
 
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Ended {
+        Ended::BeyondBound(failure)
+    }
+}
+
 impl Session {
     /// One that begins.
     pub(super) fn new(admission: Admission, connection: File, peer: String) -> Session {
         let out = Out::new(BANNER.to_vec(), [].into());
-        let client = Client::new(Lines::new(connection), out, Arc::clone(&admission.server.gate));
+        let (gate, bounds) = (&admission.server.gate, &admission.server.bounds);
+        let lines = Lines::new(connection, Arc::clone(bounds));
+        let client = Client::new(lines, out, Arc::clone(gate), Arc::clone(bounds));
         Session { admission, peer, client, activity: Activity::Commanding { is_first: true } }
     }
 
@@ -113,7 +125,10 @@ impl Session {
                 Activity::Upgrading(dialect, awaited) => {
                     upgrade::wait(awaited, *dialect, &mut self.client)
                 }
-                Activity::Leaving => self.client.send().and(Err(Ended::ByPapad)),
+                Activity::Leaving { while_it_speaks: false } => {
+                    self.client.send().and(Err(Ended::ByPapad))
+                }
+                Activity::Leaving { while_it_speaks: true } => self.client.refuse(),
             };
             match next {
                 Ok(activity) => self.activity = activity,
@@ -121,9 +136,15 @@ impl Session {
                     let gate = Arc::clone(&self.admission.server.gate);
                     gate.stop(|| handover::tell(self));
                 }
-                Err(Ended::LineTooLong) => {
-                    self.say_too_long();
-                    self.activity = Activity::Leaving;
+                Err(Ended::BeyondBound(failure)) => {
+                    self.say(&failure);
+                    self.activity = Activity::Leaving { while_it_speaks: true };
+                }
+                Err(Ended::NotRead) => {
+                    let seconds = self.admission.server.bounds.allowed(Bound::ClientTimeout);
+                    let peer = &self.peer;
+                    log::warn!("server", "hung up on {peer}: it read nothing for {seconds} s");
+                    return Ended::NotRead;
                 }
                 Err(Ended::NotPapa) => {
                     let peer = &self.peer;
@@ -138,21 +159,18 @@ impl Session {
         }
     }
 
-    fn say_too_long(&mut self) {
-        let what = format!("line may have at most {MAX_LINE} bytes");
+    fn say(&mut self, failure: &Failure) {
         let out = &mut self.client.out.bytes;
         match self.activity {
             Activity::Commanding { .. }
             | Activity::Watching(_)
-            | Activity::Leaving
+            | Activity::Leaving { .. }
             | Activity::Upgrading(Dialect::Papa, _) => {
-                out.extend(format!("Error: A {what}\n> ").bytes());
+                papa::say_failure(out, failure);
             }
             Activity::Requesting { .. }
             | Activity::Streaming(_)
-            | Activity::Upgrading(Dialect::Exact, _) => {
-                exact::say_failure(out, Code::Limit, &format!("a {what}"));
-            }
+            | Activity::Upgrading(Dialect::Exact, _) => write_error(out, failure),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The sessions that are being served, and how many there may be.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nix::unistd::Uid;
+
+use papa_protocol::exact::Failure;
 use papa_protocol::frame::Time;
 
+use crate::bounds::{Bound, Bounds};
 use crate::processes::now;
 use crate::values::SessionId;
 
@@ -13,6 +17,8 @@ use crate::values::SessionId;
 pub(super) struct Info {
     /// An address, or the user of a Unix connection.
     pub(super) peer: String,
+    /// Whose it is; `None` if an earlier version has handed it over, which did not tell.
+    pub(super) uid: Option<Uid>,
     pub(super) since: Time,
     /// 1 or 2.
     pub(super) protocol: u32,
@@ -22,7 +28,7 @@ pub(super) struct Info {
 
 /// All sessions.
 pub(super) struct Sessions {
-    most: usize,
+    bounds: Arc<Bounds>,
     table: Mutex<Table>,
 }
 
@@ -33,8 +39,8 @@ struct Table {
 }
 
 impl Sessions {
-    pub(super) fn new(most: usize) -> Sessions {
-        Sessions { most, table: Mutex::default() }
+    pub(super) fn new(bounds: Arc<Bounds>) -> Sessions {
+        Sessions { bounds, table: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -42,22 +48,33 @@ impl Sessions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a session; `None` if there are as many as may be.
-    pub(super) fn add(&self, peer: String) -> Option<SessionId> {
+    /// Adds a session of this user.
+    ///
+    /// # Errors
+    /// There are as many as may be.
+    pub(super) fn add(&self, peer: String, uid: Uid) -> Result<SessionId, Failure> {
         let mut table = self.lock();
-        if table.sessions.len() >= self.most {
-            return None;
-        }
+        self.bounds.check(Bound::Sessions, table.sessions.len() + 1)?;
+        let its = table.sessions.values().filter(|session| session.uid == Some(uid)).count();
+        self.bounds.check(Bound::SessionsPerUser, its + 1)?;
         table.last_id += 1;
         let id = table.last_id;
-        let info = Info { peer, since: now(), protocol: 1, doing: "nothing" };
+        let info = Info { peer, uid: Some(uid), since: now(), protocol: 1, doing: "nothing" };
         table.sessions.insert(id, info);
-        Some(id)
+        Ok(id)
+    }
+
+    /// How many the user has who has the most.
+    pub(super) fn most_of_one_user(&self) -> usize {
+        let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
+        for uid in self.lock().sessions.values().filter_map(|session| session.uid) {
+            *counts.entry(uid.as_raw()).or_default() += 1;
+        }
+        counts.into_values().max().unwrap_or_default()
     }
 
     /// Puts one on the list that another server had, whatever the bound says.
-    pub(super) fn add_again(&self, id: SessionId, peer: &str, since: Time, protocol: u32) {
-        let info = Info { peer: peer.to_owned(), since, protocol, doing: "nothing" };
+    pub(super) fn add_again(&self, id: SessionId, info: Info) {
         let mut table = self.lock();
         table.last_id = table.last_id.max(id);
         table.sessions.insert(id, info);

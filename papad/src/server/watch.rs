@@ -19,6 +19,9 @@ use crate::{log, sys};
 /// Bytes of output after which a batch is sent.
 const BATCH: u64 = 1024 * 1024;
 
+/// Bytes of frames after which no other process has a turn.
+const GATHERED: usize = 2 * BATCH as usize;
+
 /// How long a client may take to read that it is watching before its first batch is sent.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -92,7 +95,7 @@ impl Watch {
             }
             client.send_and_rest()?;
             if wants_to_stop(client.lines.peek()) {
-                client.lines.next();
+                client.lines.next()?;
                 return Ok(b"Stopped watching");
             }
             self.wait(client)?;
@@ -104,8 +107,9 @@ impl Watch {
         let mut has_frames = false;
         let mut budget = BATCH;
         let mut first_unserved = None;
+        let before = batch.len();
         for (at, watched) in self.watched.iter_mut().enumerate() {
-            if budget == 0 {
+            if budget == 0 || batch.len() - before > GATHERED {
                 first_unserved = Some(at);
                 break;
             }
@@ -271,7 +275,7 @@ fn wants_to_stop(line: Option<&[u8]>) -> bool {
 
 fn next_line(client: &mut Client) -> Result<Vec<u8>, Ended> {
     loop {
-        if let Some(line) = client.lines.next() {
+        if let Some(line) = client.lines.next()? {
             return Ok(line);
         }
         client.listen()?;

@@ -13,6 +13,7 @@ use papa_protocol::name::{Pattern, Patterns};
 use papa_protocol::options::{Pairs, SocketAddress, SocketOptions};
 use papa_protocol::text::shown;
 
+use crate::bounds::{Bound, Bounds};
 use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
 use crate::{limit, log, sys};
@@ -38,6 +39,7 @@ pub(crate) struct Socket {
 pub(crate) struct Sockets {
     journal: Arc<Journal>,
     link: Arc<Link>,
+    bounds: Arc<Bounds>,
     table: Mutex<Table>,
 }
 
@@ -78,8 +80,8 @@ impl Replayed {
 }
 
 impl Sockets {
-    pub(crate) fn new(journal: Arc<Journal>, link: Arc<Link>) -> Sockets {
-        Sockets { journal, link, table: Mutex::default() }
+    pub(crate) fn new(journal: Arc<Journal>, link: Arc<Link>, bounds: Arc<Bounds>) -> Sockets {
+        Sockets { journal, link, bounds, table: Mutex::default() }
     }
 
     /// Puts everything back as it was. What belongs to sockets is taken out of `held`.
@@ -114,7 +116,7 @@ impl Sockets {
     /// Makes a socket, or finds the one of this name if it was made with the same parameters.
     ///
     /// # Errors
-    /// The name is taken, or the address is not to be had.
+    /// The name is taken, the address is not to be had, or a bound is met.
     pub(crate) fn make(&self, name: &[u8], options: SocketOptions) -> Result<Arc<Socket>, Failure> {
         if let Some(existing) = self.lock().find_same(name, &options)? {
             return Ok(existing);
@@ -127,6 +129,7 @@ impl Sockets {
             return Ok(existing);
         }
         table.check_path(&options)?;
+        self.check(&table, name)?;
         let fd = bind::make(&options, address)?;
         let socket = self.insert(&mut table, &change, name, with_port(options, &fd), fd);
         socket.map_err(|(error, socket)| {
@@ -138,7 +141,7 @@ impl Sockets {
     /// Takes a socket that is bound already.
     ///
     /// # Errors
-    /// It is no socket that could be hosted, or the name is another's.
+    /// It is no socket that could be hosted, the name is another's, or a bound is met.
     pub(crate) fn adopt(&self, name: &[u8], fd: OwnedFd) -> Result<Arc<Socket>, Failure> {
         let options = bind::options_of(&fd)?;
         let change = self.journal.change();
@@ -150,8 +153,15 @@ impl Sockets {
             return Err(Table::taken(name, existing));
         }
         table.check_path(&options)?;
+        self.check(&table, name)?;
         let socket = self.insert(&mut table, &change, name, options, fd);
         socket.map_err(|(error, _)| cannot_keep(&error))
+    }
+
+    /// Whether there may be one more, of this name.
+    fn check(&self, table: &Table, name: &[u8]) -> Result<(), Failure> {
+        self.bounds.check(Bound::Name, name.len())?;
+        self.bounds.check(Bound::Sockets, table.by_name.len() + 1)
     }
 
     fn insert(

@@ -4,18 +4,18 @@ mod disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Bound;
+use std::ops::Bound::{Included, Unbounded};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use papa_protocol::exact::Failure;
 use papa_protocol::name::{Pattern, Patterns};
 
 pub(crate) use disk::{Disk, is_lock_of, lock};
 
+use crate::bounds::{Bound, Bounds};
 use crate::journal::{Fields, Journal, Record};
 use crate::sys;
-
-type Table = BTreeMap<Vec<u8>, Value>;
 
 /// A session, for as long as a server lives.
 pub(crate) type SessionId = u64;
@@ -34,18 +34,49 @@ pub(crate) enum Condition {
     Is(Vec<u8>),
 }
 
+/// All values by their names.
+#[derive(Default)]
+struct Table {
+    by_name: BTreeMap<Vec<u8>, Value>,
+    /// Bytes of all names and texts.
+    bytes: u64,
+}
+
+impl Table {
+    fn insert(&mut self, name: Vec<u8>, value: Value) {
+        self.bytes += bytes_of(&name, &value.text);
+        let length = name.len();
+        if let Some(former) = self.by_name.insert(name, value) {
+            self.bytes -= (length + former.text.len()) as u64;
+        }
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some(former) = self.by_name.remove(name) {
+            self.bytes -= bytes_of(name, &former.text);
+        }
+    }
+}
+
+fn bytes_of(name: &[u8], text: &[u8]) -> u64 {
+    (name.len() + text.len()) as u64
+}
+
 /// Why a value was not changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Unchanged {
     /// There is no value of this name.
     Absent,
     /// There is one, and the condition wants another, or none.
     Other,
+    /// A bound is met.
+    BeyondBound(Failure),
 }
 
 /// All values.
 pub(crate) struct Values {
     journal: Arc<Journal>,
+    bounds: Arc<Bounds>,
     /// Taken for a whole change, so that what a condition wanted is still so when it is made, and
     /// before anything else is: only those who change values wait for the disk.
     disk: Mutex<Option<Disk>>,
@@ -68,7 +99,7 @@ impl Replayed {
                 let session = fields.word().map(|_| fields.number().unwrap_or(0));
                 self.0.insert(name, Value { text, session });
             }
-            b"unset" => drop(self.0.remove(&name)),
+            b"unset" => self.0.remove(&name),
             _ => return None,
         }
         Some(())
@@ -90,8 +121,13 @@ impl Replayed {
 }
 
 impl Values {
-    pub(crate) fn new(journal: Arc<Journal>, replayed: Replayed, disk: Option<Disk>) -> Values {
-        Values { journal, disk: Mutex::new(disk), table: Mutex::new(replayed.0) }
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        bounds: Arc<Bounds>,
+        replayed: Replayed,
+        disk: Option<Disk>,
+    ) -> Values {
+        Values { journal, bounds, disk: Mutex::new(disk), table: Mutex::new(replayed.0) }
     }
 
     fn lock_disk(&self) -> MutexGuard<'_, Option<Disk>> {
@@ -117,6 +153,9 @@ impl Values {
             Ok(had) => had,
             Err(unchanged) => return Ok(Err(unchanged)),
         };
+        if let Err(refusal) = self.check_bounds(&name, &text) {
+            return Ok(Err(Unchanged::BeyondBound(refusal)));
+        }
         let record = set_record(&name, &text, session);
         let on_disk = if session.is_none() {
             disk.is_some().then(|| record.clone())
@@ -143,7 +182,7 @@ impl Values {
             Err(unchanged) => return Ok(Err(unchanged)),
         };
         let on_disk = (had == Had::Kept).then(|| unset_record(name));
-        self.commit(&mut disk, on_disk, unset_record(name), |table| drop(table.remove(name)))?;
+        self.commit(&mut disk, on_disk, unset_record(name), |table| table.remove(name))?;
         Ok(Ok(()))
     }
 
@@ -158,10 +197,11 @@ impl Values {
         let is_its = |value: &Value| value.session.is_some_and(|id| !is_kept(id));
         let names: Vec<Vec<u8>> = {
             let table = self.lock();
-            table.iter().filter(|(_, value)| is_its(value)).map(|(name, _)| name.clone()).collect()
+            let its = table.by_name.iter().filter(|(_, value)| is_its(value));
+            its.map(|(name, _)| name.clone()).collect()
         };
         for name in names {
-            self.commit(&mut disk, None, unset_record(&name), |table| drop(table.remove(&name)))?;
+            self.commit(&mut disk, None, unset_record(&name), |table| table.remove(&name))?;
         }
         Ok(())
     }
@@ -169,9 +209,26 @@ impl Values {
     /// What there is of this name, if the condition holds.
     fn check(&self, name: &[u8], condition: &Condition) -> Result<Option<Had>, Unchanged> {
         let table = self.lock();
-        let value = table.get(name);
+        let value = table.by_name.get(name);
         condition.check(value)?;
         Ok(value.map(|value| if value.session.is_none() { Had::Kept } else { Had::ForSession }))
+    }
+
+    /// Whether this may be stored. What does not make more of what there is too much of, may be.
+    fn check_bounds(&self, name: &[u8], text: &[u8]) -> Result<(), Failure> {
+        self.bounds.check(Bound::Value, text.len())?;
+        let table = self.lock();
+        let former = table.by_name.get(name);
+        if former.is_none() {
+            self.bounds.check(Bound::Name, name.len())?;
+            self.bounds.check(Bound::Values, table.by_name.len() + 1)?;
+        }
+        let freed = former.map_or(0, |former| bytes_of(name, &former.text));
+        let bytes = table.bytes - freed + bytes_of(name, text);
+        if bytes > table.bytes {
+            self.bounds.check_bytes(Bound::ValuesTotal, bytes)?;
+        }
+        Ok(())
     }
 
     /// Makes a change: on the disk, in the journal, in the table. With an error, in none of them.
@@ -201,19 +258,24 @@ impl Values {
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Option<Vec<u8>> {
-        self.lock().get(name).map(|value| value.text.clone())
+        self.lock().by_name.get(name).map(|value| value.text.clone())
     }
 
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.lock().len()
+        self.lock().by_name.len()
+    }
+
+    /// Bytes of all of them and their names.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.lock().bytes
     }
 
     /// Name and text of each value that the patterns name, in the order of their names, and
     /// whether it ends with a session.
     pub(crate) fn find(&self, patterns: &Patterns) -> Vec<(Vec<u8>, Vec<u8>, bool)> {
-        let table = self.lock();
-        let found = names(&table, patterns).into_iter();
+        let table = &self.lock().by_name;
+        let found = names(table, patterns).into_iter();
         found
             .map(|name| (name.to_vec(), table[name].text.clone(), table[name].session.is_some()))
             .collect()
@@ -229,7 +291,7 @@ impl Values {
 
     /// Whether there is no value.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().by_name.is_empty()
     }
 
     /// Writes the records of everything here.
@@ -251,12 +313,13 @@ enum Had {
 
 /// The records that make all values anew.
 fn records(table: &Table) -> impl Iterator<Item = Record> {
-    table.iter().map(|(name, Value { text, session })| set_record(name, text, *session))
+    let all = table.by_name.iter();
+    all.map(|(name, Value { text, session })| set_record(name, text, *session))
 }
 
 /// All values but those of sessions: what there is on the disk.
 fn kept(table: &Table) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let kept = table.iter().filter(|(_, value)| value.session.is_none());
+    let kept = table.by_name.iter().filter(|(_, value)| value.session.is_none());
     kept.map(|(name, value)| (&name[..], &value.text[..]))
 }
 
@@ -288,13 +351,13 @@ fn set_record(name: &[u8], text: &[u8], session: Option<SessionId>) -> Record {
     }
 }
 
-fn names<'a>(table: &'a Table, patterns: &Patterns) -> BTreeSet<&'a [u8]> {
+fn names<'a>(table: &'a BTreeMap<Vec<u8>, Value>, patterns: &Patterns) -> BTreeSet<&'a [u8]> {
     let mut names = BTreeSet::new();
     for pattern in patterns.iter() {
         match pattern {
             Pattern::All => names.extend(table.keys().map(Vec::as_slice)),
             Pattern::Prefix(prefix) => {
-                let from = table.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+                let from = table.range::<[u8], _>((Included(prefix), Unbounded));
                 let found = from.take_while(|(name, _)| name.starts_with(prefix));
                 names.extend(found.map(|(name, _)| name.as_slice()));
             }

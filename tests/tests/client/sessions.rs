@@ -22,10 +22,26 @@ fn papad_tells_how_it_is_doing() {
     assert_eq!((status.starts, status.last_end.as_str()), (1, "none"));
     assert!(status.descriptors < status.descriptors_allowed);
     assert_eq!(status.sessions[0].protocol, 2);
+    let values = status.limits.iter().find(|limit| limit.name == "values").unwrap();
+    assert_eq!((values.used, values.allowed), (1, 100_000));
     hosted.papad.kill_server();
     let status = hosted.papa.status().unwrap();
     assert_eq!((status.starts, status.last_end.as_str()), (2, "signal-9"));
     assert!(hosted.papa.help().unwrap().contains("status"));
+}
+
+#[test]
+fn a_request_longer_than_papad_takes_is_refused_and_the_next_is_done() {
+    let scratch = ScratchDir::new();
+    let papad =
+        Papad::builder().unix_path(scratch.join("papad")).arg("--max-line").arg("1k").start();
+    for endpoint in [Endpoint::tcp(papad.port()), Endpoint::unix(papad.unix_path())] {
+        let papa = Papa::connect(&endpoint).unwrap();
+        let error = papa.set("a", "x".repeat(2_000_000)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+        assert_eq!(error.to_string(), "a line may have at most 1024 bytes");
+        papa.set("a", "1").unwrap();
+    }
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod watch;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use papa_protocol::exact::{self, Code, Failure, Frame, Hello, Request, WatchRequest};
+use papa_protocol::exact::{self, Failure, Frame, Hello, Request, WatchRequest};
+use papa_protocol::quoted;
 
 use super::client::Client;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::upgrade::Awaited;
 use super::{Admission, Server};
+use crate::bounds::{Bound, Bounds};
 
 pub(super) use watch::{TellWatched, TellWildcard, Told, Watching};
 
@@ -51,7 +53,7 @@ pub(super) fn talk(
     client.send()?;
     loop {
         client.pass()?;
-        let Some(line) = client.lines.next() else {
+        let Some(line) = client.lines.next()? else {
             client.send_and_rest()?;
             client.listen()?;
             continue;
@@ -80,7 +82,8 @@ pub(super) fn watch(watching: &mut Watching, client: &mut Client) -> Result<Acti
 /// Answers one line; returns what the session does next if that is something else.
 fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Activity> {
     let server = &admission.server;
-    let answer = match exact::parse(line) {
+    let checked = check_words(&server.bounds, line);
+    let answer = match checked.and_then(|()| exact::parse(line)) {
         Ok(None) => return None,
         Ok(Some(Request::Watch(request))) => {
             server.sessions.set_doing(admission.id, "watch");
@@ -105,16 +108,16 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
         Ok(Answer::Upgrade(awaited)) => return Some(Activity::Upgrading(Dialect::Exact, awaited)),
         Ok(Answer::Close) => {
             exact::write_ok(&mut out.bytes, &[]);
-            return Some(Activity::Leaving);
+            return Some(Activity::Leaving { while_it_speaks: false });
         }
         Err(failure) => exact::write_error(&mut out.bytes, &failure),
     }
     None
 }
 
-/// Says that something failed.
-pub(super) fn say_failure(out: &mut Vec<u8>, code: Code, what: &str) {
-    exact::write_error(out, &Failure::new(code, what));
+/// Whether a line has no more words than it may, before they are made.
+fn check_words(bounds: &Bounds, line: &[u8]) -> Result<(), Failure> {
+    bounds.check(Bound::Words, quoted::count(line))
 }
 
 /// Whether a line can only have been meant for a watch.

@@ -10,6 +10,7 @@ use papa_protocol::exact::{self, Code, Failure, Fetched, Line, Request};
 use papa_protocol::name::{Noun, Pattern, Patterns};
 use papa_protocol::text::shown;
 
+use super::super::command::gather;
 use super::super::lines::Lines;
 use super::super::{Admission, Server};
 use super::{Answer, Outcome, show, status};
@@ -25,7 +26,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
         Request::Help => Ok(Answer::Lines(
             exact::help().into_iter().map(|line| Line::new().word(line).into_bytes()).collect(),
         )),
-        Request::List { noun, names } => Ok(Answer::Lines(list(server, noun, &names))),
+        Request::List { noun, names } => list(server, noun, &names).map(Answer::Lines),
         Request::MakeSocket(MakeSocket { name, options }) => {
             Ok(one(show::socket(&*server.sockets.make(&name, options)?)))
         }
@@ -47,6 +48,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
             done.map_err(|error| failed(&error))?.map_err(|unchanged| match unchanged {
                 Unchanged::Absent => Failure::new(Code::Conflict, "there is no such value"),
                 Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
+                Unchanged::BeyondBound(refusal) => refusal,
             })?;
             Ok(Answer::Lines(Vec::new()))
         }
@@ -56,6 +58,7 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
             done.map_err(|error| failed(&error))?.map_err(|unchanged| match unchanged {
                 Unchanged::Absent => no(Noun::Value, &name),
                 Unchanged::Other => Failure::new(Code::Conflict, "there is another value"),
+                Unchanged::BeyondBound(refusal) => refusal,
             })?;
             Ok(Answer::Lines(Vec::new()))
         }
@@ -115,15 +118,15 @@ fn failed(error: &io::Error) -> Failure {
     Failure::new(limit::code_of(error), error.to_string())
 }
 
-fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<Vec<u8>> {
+fn list(server: &Server, noun: Noun, names: &Patterns) -> Result<Vec<Vec<u8>>, Failure> {
     match noun {
         Noun::Socket => {
             let (sockets, _) = server.sockets.find(names, false);
-            sockets.iter().map(|socket| show::socket(socket).into_bytes()).collect()
+            gather(server, sockets.iter().map(|socket| show::socket(socket).into_bytes()))
         }
         Noun::Process => {
             let processes = server.processes.find(names, Numbers::AreNames).into_processes();
-            processes.map(|process| show::process(&process).into_bytes()).collect()
+            gather(server, processes.map(|process| show::process(&process).into_bytes()))
         }
         Noun::Value => {
             let line = |(name, text, is_for_session)| {
@@ -131,7 +134,7 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Vec<Vec<u8>> {
                 let line = if is_for_session { line.pair("for", "session") } else { line };
                 line.into_bytes()
             };
-            server.values.find(names).into_iter().map(line).collect()
+            gather(server, server.values.find(names).into_iter().map(line))
         }
     }
 }

@@ -9,6 +9,7 @@ use papa_protocol::frame::Time;
 use papa_protocol::name::Patterns;
 
 use super::super::Server;
+use crate::bounds::Bound;
 use crate::link::Start;
 use crate::processes::{Life, Numbers, now};
 
@@ -38,6 +39,10 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
         .number("skipped", life.skipped)
         .number("aside", life.aside.len())
         .number("sessions", sessions.len());
+    let papad = Bound::all().fold(papad, |line, bound| {
+        let (used, allowed) = (used(server, bound), server.bounds.allowed(bound));
+        line.pair(&format!("limit.{}", bound.name()), format!("{used}/{allowed}"))
+    });
     let sessions = sessions.into_iter().map(|(id, info)| {
         Line::new()
             .number("session", id)
@@ -47,6 +52,29 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
             .pair("doing", info.doing)
     });
     [papad].into_iter().chain(sessions).map(Line::into_bytes).collect()
+}
+
+/// How much of a bound is used: what there is now; of what is bounded for each line, session or
+/// thing, the most that any had since this server started.
+fn used(server: &Server, bound: Bound) -> u64 {
+    let count = match bound {
+        Bound::Line
+        | Bound::Words
+        | Bound::Name
+        | Bound::Args
+        | Bound::Answer
+        | Bound::ClientTimeout
+        | Bound::Watched
+        | Bound::Value => return server.bounds.most(bound),
+        Bound::Buffers => return server.processes.buffers.promised(),
+        Bound::ValuesTotal => return server.values.bytes(),
+        Bound::Sessions => server.sessions.count(),
+        Bound::SessionsPerUser => server.sessions.most_of_one_user(),
+        Bound::Processes => server.processes.count(),
+        Bound::Sockets => server.sockets.count(),
+        Bound::Values => server.values.count(),
+    };
+    count as u64
 }
 
 fn describe_last_end(start: &Start) -> String {

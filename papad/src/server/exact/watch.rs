@@ -17,14 +17,19 @@ use super::super::client::Client;
 use super::super::handover::ById;
 use super::super::session::Ended;
 use super::super::watch::detach;
-use crate::limit;
+use super::check_words;
+use crate::bounds::Bound;
 use crate::processes::{
     Exit, Frames, Next, NoReader, Numbers, Piece, Place, Process, ReaderId, Sent, Start, Waker,
     Wants,
 };
+use crate::{limit, log};
 
 /// Bytes of output that are gathered before they are sent.
 const BATCH: u64 = 256 * 1024;
+
+/// Bytes of frames after which no other process has a turn.
+const GATHERED: usize = 2 * BATCH as usize;
 
 /// Processes watched no more whose names are remembered.
 const REMEMBERED: usize = 256;
@@ -102,21 +107,20 @@ impl Watching {
             let what = format!("there is no process of the name {}", shown(&name));
             return Err(Failure::new(Code::NotFound, what));
         }
+        let is_exact = |pattern| matches!(pattern, Pattern::Exact(_));
+        let has_joining = request.follow && !patterns.iter().all(is_exact);
+        let new: Vec<_> = found.into_processes().filter(|process| !self.has(process)).collect();
+        let more = new.len() + if has_joining { patterns.iter().count() } else { 0 };
+        let bounds = &self.server.bounds;
+        bounds.check(Bound::Watched, self.count() + more)?;
+        // Before anything is acknowledged: the greatest position stands for where each begins.
+        let longest = |process| opening(process, u64::MAX).len() + 1;
+        bounds.check(Bound::Answer, new.iter().map(longest).sum())?;
         let before = self.watched.len();
         let mut lines = Vec::new();
-        for process in found.into_processes() {
-            if self.has(&process) {
-                continue;
-            }
+        for process in new {
             match self.attach(&process, wants, request.follow) {
-                Ok(start) => lines.push(
-                    Line::new()
-                        .pair("name", &process.name)
-                        .number("id", process.id)
-                        .number("pid", process.pid())
-                        .number("from", start)
-                        .into_bytes(),
-                ),
+                Ok(start) => lines.push(opening(&process, start)),
                 Err(NoReader::Removed) => {}
                 Err(why) => {
                     self.watched.drain(before..).for_each(|watched| self.server.let_go(&watched));
@@ -130,14 +134,19 @@ impl Watching {
                 }
             }
         }
-        let is_exact = |pattern| matches!(pattern, Pattern::Exact(_));
-        if request.follow && !patterns.iter().all(is_exact) {
+        if has_joining {
             // What joins later is new: all of it is wanted.
             let wants = Wants { from: Start::Oldest, ..wants };
             self.wildcards.push(Wildcard { patterns, wants });
         }
         self.window = self.window.max(request.window);
         Ok(lines)
+    }
+
+    /// Processes and wildcards.
+    fn count(&self) -> usize {
+        let wildcards = self.wildcards.iter().map(|wildcard| wildcard.patterns.iter().count());
+        self.watched.len() + wildcards.sum::<usize>()
     }
 
     fn has(&self, process: &Process) -> bool {
@@ -175,11 +184,11 @@ impl Watching {
                 return Ok(exact::Ended::Finished);
             }
             client.send()?;
-            if has_sent && client.has_said_more()? {
-                client.listen()?;
+            if has_sent {
+                client.listen_in_passing()?;
             }
             let mut has_heard = false;
-            while let Some(line) = client.lines.next() {
+            while let Some(line) = client.lines.next()? {
                 has_heard = true;
                 if self.hear(&line, &mut client.out.bytes)? {
                     return Ok(exact::Ended::Stopped);
@@ -202,13 +211,21 @@ impl Watching {
         if listings == self.seen {
             return;
         }
+        let mut count = self.count();
         let wildcards = std::mem::take(&mut self.wildcards);
         for Wildcard { patterns, wants } in &wildcards {
             for process in self.server.processes.find(patterns, Numbers::AreNames).into_processes()
             {
                 let is_new =
                     process.listing.load(Ordering::SeqCst) > self.seen && !self.has(&process);
-                if is_new && self.attach(&process, *wants, true).is_ok() {
+                if !is_new {
+                    continue;
+                }
+                if let Err(refusal) = self.server.bounds.check(Bound::Watched, count + 1) {
+                    let name = shown(&process.name);
+                    log::warn!("server", "{name} does not join a watch: {refusal}");
+                } else if self.attach(&process, *wants, true).is_ok() {
+                    count += 1;
                     let name = process.name.clone();
                     Frame::Joined { name, id: process.id, pid: process.pid() }.write(out);
                 }
@@ -224,7 +241,12 @@ impl Watching {
         let mut looking = BATCH;
         let mut has_sent = false;
         let mut first_unserved = None;
+        let before = out.len();
         for (at, watched) in self.watched.iter_mut().enumerate() {
+            if out.len() - before > GATHERED {
+                first_unserved = first_unserved.or(Some(at));
+                break;
+            }
             let budget = if watched.wants.takes { &mut window } else { &mut looking };
             let has_turn = *budget > 0 || !watched.wants.data;
             if !has_turn {
@@ -281,7 +303,8 @@ impl Watching {
 
     /// Takes a line; returns whether it ends the watch.
     fn hear(&mut self, line: &[u8], out: &mut Vec<u8>) -> io::Result<bool> {
-        let answer = match exact::parse_in_watch(line) {
+        let checked = check_words(&self.server.bounds, line);
+        let answer = match checked.and_then(|()| exact::parse_in_watch(line)) {
             Ok(None) => return Ok(false),
             Ok(Some(WatchRequest::Stop)) => return Ok(true),
             Ok(Some(WatchRequest::Ack { name, to })) => self.acknowledge(&name, to)?.map(|()| None),
@@ -375,6 +398,12 @@ impl Watching {
         }
         Ok(watching)
     }
+}
+
+/// What is answered of a process that is watched from now on, and from this position.
+fn opening(process: &Arc<Process>, from: u64) -> Vec<u8> {
+    let line = Line::new().pair("name", &process.name).number("id", process.id);
+    line.number("pid", process.pid()).number("from", from).into_bytes()
 }
 
 /// A watch as one server tells another of it.
