@@ -30,6 +30,8 @@ enum Command {
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
+    Socket(commands::socket::Socket),
+    Sockets(commands::sockets::Sockets),
     Unset(commands::unset::Unset),
     Values(commands::values::Values),
 }
@@ -40,6 +42,8 @@ impl Command {
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
+            Self::Socket(it) => it.run(context),
+            Self::Sockets(it) => it.run(context),
             Self::Unset(it) => it.run(context),
             Self::Values(it) => it.run(context),
         }

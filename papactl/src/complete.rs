@@ -8,6 +8,8 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::ArgValueCompleter;
 use papa_client::{Endpoint, Name, Papa, Result};
 
+use crate::shape::Socket;
+
 /// For how long a person who has pressed a key waits for names.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -19,6 +21,16 @@ pub(crate) fn processes() -> ArgValueCompleter {
             Ok(all
                 .map(|process| (process.name, crate::text::command_line(&process.command)))
                 .collect())
+        })
+    })
+}
+
+/// Completes names of sockets.
+pub(crate) fn sockets() -> ArgValueCompleter {
+    ArgValueCompleter::new(|start: &OsStr| {
+        candidates(start, |papa| {
+            let all = papa.sockets("*")?.into_iter();
+            Ok(all.map(|info| (info.name.clone(), Socket::new(&info).address)).collect())
         })
     })
 }

@@ -9,6 +9,10 @@ use serde::Serialize;
 use crate::text;
 use crate::time;
 
+mod socket;
+
+pub(crate) use socket::Socket;
+
 /// A process.
 #[derive(Debug, Serialize)]
 pub(crate) struct Process {

@@ -3,5 +3,7 @@
 pub(crate) mod get;
 pub(crate) mod ps;
 pub(crate) mod set;
+pub(crate) mod socket;
+pub(crate) mod sockets;
 pub(crate) mod unset;
 pub(crate) mod values;

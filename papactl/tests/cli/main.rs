@@ -6,4 +6,5 @@ mod ctl;
 mod terminal;
 
 mod processes;
+mod sockets;
 mod values;
