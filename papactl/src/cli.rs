@@ -27,6 +27,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Lock(commands::lock::Lock),
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
@@ -39,6 +40,7 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
+            Self::Lock(it) => it.run(context),
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
@@ -51,7 +53,10 @@ impl Command {
 
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
-        false
+        match self {
+            Self::Lock(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -69,6 +74,7 @@ impl Cli {
             Ok(exit) => exit,
             Err(failure) => match told(&failure, &context.endpoint, is_json) {
                 exit @ (Exit::DONE | Exit::USAGE | Exit::INTERRUPTED) => exit,
+                exit @ (Exit::CANNOT_RUN | Exit::NO_COMMAND) => exit,
                 _ if ends_as_a_process => Exit::OWN_TROUBLE,
                 exit => exit,
             },

@@ -5,6 +5,7 @@
 mod ctl;
 mod terminal;
 
+mod locks;
 mod processes;
 mod sockets;
 mod values;
