@@ -27,26 +27,32 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Doctor(commands::doctor::Doctor),
     Lock(commands::lock::Lock),
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
     Socket(commands::socket::Socket),
     Sockets(commands::sockets::Sockets),
+    Status(commands::status::Status),
     Unset(commands::unset::Unset),
+    Upgrade(commands::upgrade::Upgrade),
     Values(commands::values::Values),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
+            Self::Doctor(it) => it.run(context),
             Self::Lock(it) => it.run(context),
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
             Self::Socket(it) => it.run(context),
             Self::Sockets(it) => it.run(context),
+            Self::Status(it) => it.run(context),
             Self::Unset(it) => it.run(context),
+            Self::Upgrade(it) => it.run(context),
             Self::Values(it) => it.run(context),
         }
     }

@@ -10,8 +10,10 @@ use crate::text;
 use crate::time;
 
 mod socket;
+mod status;
 
 pub(crate) use socket::Socket;
+pub(crate) use status::{Status, Upgraded};
 
 /// A process.
 #[derive(Debug, Serialize)]

@@ -5,7 +5,10 @@
 mod ctl;
 mod terminal;
 
+mod doctor;
 mod locks;
 mod processes;
 mod sockets;
+mod status;
+mod upgrade;
 mod values;
