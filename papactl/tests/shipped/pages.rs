@@ -1,0 +1,74 @@
+//! The manual: a page for each command, and one about JSON.
+
+use std::collections::BTreeMap;
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::{files, json_page};
+
+#[test]
+fn the_manual_says_what_the_program_does() {
+    let mut root = papactl::definition();
+    root.build();
+    let mut pages = BTreeMap::new();
+    add(&root, &mut pages);
+    pages.insert(json_page::NAME.to_owned(), json_page::render());
+    files::compare("man", &pages);
+}
+
+/// Adds the page of a command, and those of the commands below it.
+fn add(command: &Command, pages: &mut BTreeMap<String, String>) {
+    for below in command.get_subcommands().filter(|it| !it.is_hide_set()) {
+        add(below, pages);
+    }
+    let name = command.get_display_name().unwrap_or(command.get_name());
+    pages.insert(format!("{name}.1"), page(command, name));
+}
+
+fn page(command: &Command, name: &str) -> String {
+    let man = Man::new(command.clone()).source("papad").manual("papactl");
+    let mut page = Vec::new();
+    man.render_title(&mut page).unwrap();
+    man.render_name_section(&mut page).unwrap();
+    man.render_synopsis_section(&mut page).unwrap();
+    man.render_description_section(&mut page).unwrap();
+    if command.get_arguments().any(|it| !it.is_hide_set()) {
+        man.render_options_section(&mut page).unwrap();
+    }
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut page).unwrap();
+    }
+    let mut rest = Roff::new();
+    if let Some(exit) = command.get_after_long_help() {
+        exit_status(&mut rest, &exit.to_string());
+    }
+    see_also(&mut rest, name);
+    rest.to_writer(&mut page).unwrap();
+    String::from_utf8(page).unwrap()
+}
+
+/// The table of exit statuses: a line for each, below its heading.
+fn exit_status(roff: &mut Roff, text: &str) {
+    let mut lines = text.lines();
+    assert_eq!(lines.next(), Some("Exit status:"));
+    roff.control("SH", ["EXIT STATUS"]);
+    for line in lines {
+        match line.strip_prefix("  ").and_then(|line| line.split_once(' ')) {
+            Some((status, meaning)) => {
+                roff.control("TP", ["5"]);
+                roff.text([bold(status)]).text([roman(meaning.trim())]);
+            }
+            None => {
+                roff.control("PP", []).text([roman(line)]);
+            }
+        }
+    }
+}
+
+fn see_also(roff: &mut Roff, name: &str) {
+    let pages = ["papactl(1)", "papactl-json(7)"].into_iter();
+    let others: Vec<&str> = pages.filter(|page| *page != format!("{name}(1)")).collect();
+    roff.control("SH", ["SEE ALSO"]).text([roman(others.join(", "))]);
+}
