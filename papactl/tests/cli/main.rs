@@ -5,7 +5,9 @@
 mod ctl;
 mod terminal;
 
+mod completing;
 mod doctor;
+mod json;
 mod locks;
 mod processes;
 mod sockets;

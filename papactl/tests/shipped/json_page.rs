@@ -18,7 +18,7 @@ const DESCRIPTION: [&str; 4] = [
 pub(crate) fn render() -> String {
     let answers = papactl::answers();
     let mut roff = Roff::new();
-    roff.control("TH", ["papactl-json", "7", "", "papad", "papactl"]);
+    roff.control("TH", ["papactl-json", "7", " ", "papad", "papad"]);
     roff.control("SH", ["NAME"]);
     roff.text([roman("papactl-json - what papactl writes with --json")]);
     roff.control("SH", ["DESCRIPTION"]);
@@ -32,12 +32,12 @@ pub(crate) fn render() -> String {
     }
     roff.control("TP", []);
     roff.text([bold("an error")]).text([roman(kind(&answers.error))]);
+    roff.control("SH", ["SHAPES"]);
     for (name, shape) in &answers.shapes {
-        roff.control("SH", [name.to_uppercase().as_str()]);
-        roff.text([roman(description(shape))]);
+        roff.control("SS", [name.as_str()]).text([roman(description(shape))]);
         properties(&mut roff, shape);
         for variant in shape["oneOf"].as_array().into_iter().flatten() {
-            roff.control("SS", [tag(variant).as_str()]);
+            roff.control("PP", []).text([bold(tag(variant)), roman(": ")]);
             roff.text([roman(description(variant))]);
             properties(&mut roff, variant);
         }

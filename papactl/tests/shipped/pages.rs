@@ -28,11 +28,12 @@ fn add(command: &Command, pages: &mut BTreeMap<String, String>) {
 }
 
 fn page(command: &Command, name: &str) -> String {
-    let man = Man::new(command.clone()).source("papad").manual("papactl");
+    // Without a date of its own a page would show its source there.
+    let man = Man::new(command.clone()).date(" ").source("papad").manual("papad");
     let mut page = Vec::new();
     man.render_title(&mut page).unwrap();
     man.render_name_section(&mut page).unwrap();
-    man.render_synopsis_section(&mut page).unwrap();
+    synopsis(command).to_writer(&mut page).unwrap();
     man.render_description_section(&mut page).unwrap();
     if command.get_arguments().any(|it| !it.is_hide_set()) {
         man.render_options_section(&mut page).unwrap();
@@ -47,6 +48,17 @@ fn page(command: &Command, name: &str) -> String {
     see_also(&mut rest, name);
     rest.to_writer(&mut page).unwrap();
     String::from_utf8(page).unwrap()
+}
+
+/// How it is called, in the words of `--help`.
+fn synopsis(command: &Command) -> Roff {
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").expect("that is how usage begins");
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    let rest = usage.strip_prefix(name).expect("that is whose usage it is");
+    let mut roff = Roff::new();
+    roff.control("SH", ["SYNOPSIS"]).text([bold(name), roman(rest)]);
+    roff
 }
 
 /// The table of exit statuses: a line for each, below its heading.
