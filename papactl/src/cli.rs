@@ -59,10 +59,7 @@ impl Command {
 
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
-        match self {
-            Self::Lock(_) => true,
-            _ => false,
-        }
+        matches!(self, Self::Lock(_))
     }
 }
 
@@ -79,8 +76,11 @@ impl Cli {
         match self.command.run(&context) {
             Ok(exit) => exit,
             Err(failure) => match told(&failure, &context.endpoint, is_json) {
-                exit @ (Exit::DONE | Exit::USAGE | Exit::INTERRUPTED) => exit,
-                exit @ (Exit::CANNOT_RUN | Exit::NO_COMMAND) => exit,
+                exit @ (Exit::DONE
+                | Exit::USAGE
+                | Exit::INTERRUPTED
+                | Exit::CANNOT_RUN
+                | Exit::NO_COMMAND) => exit,
                 _ if ends_as_a_process => Exit::OWN_TROUBLE,
                 exit => exit,
             },

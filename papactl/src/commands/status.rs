@@ -22,6 +22,7 @@ use crate::time;
 pub(crate) struct Status {}
 
 impl Status {
+    #[expect(clippy::unused_self, reason = "all commands are run alike")]
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
         let status = papa.status()?;

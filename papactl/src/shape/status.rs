@@ -58,7 +58,7 @@ pub(crate) struct Status {
 #[schemars(rename = "session")]
 pub(crate) struct Session {
     /// Its number: smaller ones are older.
-    pub(crate) session: u64,
+    pub(crate) number: u64,
     /// Who is at the other end.
     pub(crate) peer: String,
     /// When it began.
@@ -111,7 +111,7 @@ impl Status {
 impl Session {
     fn new(info: &SessionInfo) -> Self {
         Self {
-            session: info.number,
+            number: info.number,
             peer: info.peer.clone(),
             since: time::rfc3339(info.since),
             protocol: info.protocol,

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixListener;
 use std::process::Stdio;
@@ -99,11 +99,10 @@ fn nobody_at_a_path_and_a_socket_that_was_left_behind_are_told_apart() {
 #[test]
 fn nobody_at_a_port_is_told_and_where_there_is_a_papad() {
     let papad = Papad::start();
-    // Bound and not listened to: nobody else gets it meanwhile.
-    let port = {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap().port()
-    };
+    // A port that is in use, and that nobody listens at.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let guest = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let port = guest.local_addr().unwrap().port();
     let ran = examine(&Ctl::at(port.to_string()));
     assert_eq!(no_papad(&ran), format!("nobody listens at tcp://127.0.0.1:{port}"));
     let all: Value = serde_json::from_str(&ran.text()).unwrap();

@@ -8,6 +8,9 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use crate::{files, json_page};
 
+/// What roff is told first: which quote is straight.
+const PREAMBLE: &str = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
+
 #[test]
 fn the_manual_says_what_the_program_does() {
     let mut root = papactl::definition();
@@ -47,7 +50,10 @@ fn page(command: &Command, name: &str) -> String {
     }
     see_also(&mut rest, name);
     rest.to_writer(&mut page).unwrap();
-    String::from_utf8(page).unwrap()
+    let page = String::from_utf8(page).unwrap();
+    // Each part begins with it; once is enough.
+    let (_, rest) = page.split_once(PREAMBLE).expect("a page begins with it");
+    format!("{PREAMBLE}{}", rest.replace(PREAMBLE, ""))
 }
 
 /// How it is called, in the words of `--help`.

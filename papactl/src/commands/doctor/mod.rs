@@ -28,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Doctor {}
 
 impl Doctor {
+    #[expect(clippy::unused_self, reason = "all commands are run alike")]
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let (papa, mut findings) = answer::ask(&context.endpoint.clone().deadline(PATIENCE));
         if let Some(papa) = papa {

@@ -53,7 +53,8 @@ fn place(text: &str) -> Option<Place> {
     let parts = || path.split('/');
     let user =
         parts().find_map(|part| part.strip_prefix("user@")?.strip_suffix(".service")?.parse().ok());
-    let is_session = |part: &&str| part.starts_with("session-") && part.ends_with(".scope");
+    let is_session =
+        |part: &&str| part.starts_with("session-") && part.strip_suffix(".scope").is_some();
     Some(match (user, parts().find(is_session)) {
         (Some(uid), _) => Place::UserManager(uid),
         (None, Some(scope)) => Place::Session(scope.to_owned()),

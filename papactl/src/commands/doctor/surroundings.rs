@@ -15,6 +15,9 @@ use crate::procfs;
 
 const ROOT: u32 = 0;
 
+/// Why it matters whether there is a program to start.
+const WHY: &str = "\"papactl run\" cannot start a papad";
+
 /// The kernels that papad needs at least, and from which on nothing is missing.
 const NEEDED: (u32, u32) = (5, 14);
 const COMPLETE: (u32, u32) = (6, 15);
@@ -140,7 +143,6 @@ fn program(bin: Option<&OsStr>, path: &OsStr) -> Finding {
         let file = fs::metadata(path);
         file.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     };
-    const WHY: &str = "\"papactl run\" cannot start a papad";
     match bin {
         Some(bin) if is_program(&Path::new(bin).into()) => {
             Finding::ok("start", format!("PAPAD_BIN is {}", bin.display()))

@@ -1,9 +1,10 @@
 //! `papactl socket make`
 
 use std::num::ParseIntError;
-use std::path::{self, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
+use papa_client::{Papa, SocketInfo};
 
 use super::tell;
 use crate::complete;
@@ -81,49 +82,53 @@ impl Make {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
         let info = match &self.path {
-            Some(path) => {
-                // papad is somewhere else.
-                let path = path::absolute(path)
-                    .map_err(|error| Failure::io("there is no working directory", &error))?;
-                let mut socket = papa.unix_socket(&self.name, path);
-                match self.kind {
-                    Kind::Stream => {}
-                    Kind::Dgram => socket = socket.datagram(),
-                    Kind::Seqpacket => socket = socket.seqpacket(),
-                }
-                if let Some(umask) = self.umask {
-                    socket = socket.umask(umask);
-                }
-                if let Some(backlog) = self.backlog {
-                    socket = socket.backlog(backlog);
-                }
-                socket.make()?
-            }
-            None => {
-                let mut socket = papa.socket(&self.name).port(self.port);
-                if let Some(host) = &self.host {
-                    socket = socket.host(host);
-                }
-                if let Some(device) = &self.interface {
-                    socket = socket.interface(device);
-                }
-                if self.reuseport {
-                    socket = socket.reuseport();
-                }
-                // An address of IPv6 says so itself.
-                if self.inet6 || self.host.as_ref().is_some_and(|host| host.contains(':')) {
-                    socket = socket.inet6();
-                }
-                if self.udp {
-                    socket = socket.datagram();
-                }
-                if let Some(backlog) = self.backlog {
-                    socket = socket.backlog(backlog);
-                }
-                socket.make()?
-            }
+            Some(path) => self.unix(&papa, path)?,
+            None => self.inet(&papa)?,
         };
         tell(context, &info)
+    }
+
+    fn unix(&self, papa: &Papa, path: &Path) -> Result<SocketInfo> {
+        // papad is somewhere else.
+        let path = path::absolute(path)
+            .map_err(|error| Failure::io("there is no working directory", &error))?;
+        let mut socket = papa.unix_socket(&self.name, path);
+        match self.kind {
+            Kind::Stream => {}
+            Kind::Dgram => socket = socket.datagram(),
+            Kind::Seqpacket => socket = socket.seqpacket(),
+        }
+        if let Some(umask) = self.umask {
+            socket = socket.umask(umask);
+        }
+        if let Some(backlog) = self.backlog {
+            socket = socket.backlog(backlog);
+        }
+        Ok(socket.make()?)
+    }
+
+    fn inet(&self, papa: &Papa) -> Result<SocketInfo> {
+        let mut socket = papa.socket(&self.name).port(self.port);
+        if let Some(host) = &self.host {
+            socket = socket.host(host);
+        }
+        if let Some(device) = &self.interface {
+            socket = socket.interface(device);
+        }
+        if self.reuseport {
+            socket = socket.reuseport();
+        }
+        // An address of IPv6 says so itself.
+        if self.inet6 || self.host.as_ref().is_some_and(|host| host.contains(':')) {
+            socket = socket.inet6();
+        }
+        if self.udp {
+            socket = socket.datagram();
+        }
+        if let Some(backlog) = self.backlog {
+            socket = socket.backlog(backlog);
+        }
+        Ok(socket.make()?)
     }
 }
 
