@@ -146,6 +146,24 @@ impl Endpoint {
         self
     }
 
+    /// The path of the Unix socket, if it is one.
+    #[must_use]
+    pub fn unix_path(&self) -> Option<&Path> {
+        match &self.address {
+            Address::Unix(path) => Some(path),
+            Address::Tcp(_) => None,
+        }
+    }
+
+    /// The address and the port, unless it is a Unix socket.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        match &self.address {
+            Address::Unix(_) => None,
+            Address::Tcp(address) => Some(*address),
+        }
+    }
+
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.address, Address::Unix(_))
     }
@@ -171,6 +189,14 @@ mod tests {
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Endpoint::parse("tcp://localhost:7").unwrap(), Endpoint::tcp(7));
+    }
+
+    #[test]
+    fn an_endpoint_has_a_path_or_an_address() {
+        let unix = Endpoint::unix("/run/papad");
+        assert_eq!((unix.unix_path(), unix.tcp_address()), (Some(Path::new("/run/papad")), None));
+        let tcp = Endpoint::tcp(7);
+        assert_eq!((tcp.unix_path(), tcp.tcp_address()), (None, Some(([127, 0, 0, 1], 7).into())));
     }
 
     #[test]

@@ -137,8 +137,18 @@ impl Lock {
     /// Whether it is held still. papad is asked: false, too, when it does not answer.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        let value = self.papa.get(&self.claim.name);
-        value.is_ok_and(|value| value.as_ref() == Some(&self.claim.token))
+        self.check().unwrap_or(false)
+    }
+
+    /// Whether it is held still, for who has to know a lock that is lost from one of which nothing
+    /// is heard. False if its value was removed or set by somebody.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Disconnected`] if it was lost with its session; [`ErrorKind::Timeout`] if papad
+    /// does not answer, which says nothing about the lock.
+    pub fn check(&self) -> Result<bool> {
+        let value = self.papa.get(&self.claim.name)?;
+        Ok(value.as_ref() == Some(&self.claim.token))
     }
 
     /// Its name.

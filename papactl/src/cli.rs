@@ -27,27 +27,39 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Doctor(commands::doctor::Doctor),
+    Lock(commands::lock::Lock),
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
+    Socket(commands::socket::Socket),
+    Sockets(commands::sockets::Sockets),
+    Status(commands::status::Status),
     Unset(commands::unset::Unset),
+    Upgrade(commands::upgrade::Upgrade),
     Values(commands::values::Values),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
+            Self::Doctor(it) => it.run(context),
+            Self::Lock(it) => it.run(context),
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
+            Self::Socket(it) => it.run(context),
+            Self::Sockets(it) => it.run(context),
+            Self::Status(it) => it.run(context),
             Self::Unset(it) => it.run(context),
+            Self::Upgrade(it) => it.run(context),
             Self::Values(it) => it.run(context),
         }
     }
 
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
-        false
+        matches!(self, Self::Lock(_))
     }
 }
 
@@ -64,7 +76,11 @@ impl Cli {
         match self.command.run(&context) {
             Ok(exit) => exit,
             Err(failure) => match told(&failure, &context.endpoint, is_json) {
-                exit @ (Exit::DONE | Exit::USAGE | Exit::INTERRUPTED) => exit,
+                exit @ (Exit::DONE
+                | Exit::USAGE
+                | Exit::INTERRUPTED
+                | Exit::CANNOT_RUN
+                | Exit::NO_COMMAND) => exit,
                 _ if ends_as_a_process => Exit::OWN_TROUBLE,
                 exit => exit,
             },

@@ -8,6 +8,8 @@ use clap_complete::CompletionCandidate;
 use clap_complete::engine::ArgValueCompleter;
 use papa_client::{Endpoint, Name, Papa, Result};
 
+use crate::shape::Socket;
+
 /// For how long a person who has pressed a key waits for names.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -19,6 +21,16 @@ pub(crate) fn processes() -> ArgValueCompleter {
             Ok(all
                 .map(|process| (process.name, crate::text::command_line(&process.command)))
                 .collect())
+        })
+    })
+}
+
+/// Completes names of sockets.
+pub(crate) fn sockets() -> ArgValueCompleter {
+    ArgValueCompleter::new(|start: &OsStr| {
+        candidates(start, |papa| {
+            let all = papa.sockets("*")?.into_iter();
+            Ok(all.map(|info| (info.name.clone(), Socket::new(&info).address)).collect())
         })
     })
 }
@@ -53,7 +65,7 @@ fn candidates(
 
 /// Where papad is, as the command line that is being completed says it.
 fn endpoint(words: impl Iterator<Item = OsString>) -> Option<Endpoint> {
-    let words: Vec<OsString> = words.collect();
+    let words = whole(words);
     let after = |flag: &str| {
         let at = words.iter().position(|word| word == flag)?;
         words.get(at + 1).cloned()
@@ -66,6 +78,26 @@ fn endpoint(words: impl Iterator<Item = OsString>) -> Option<Endpoint> {
     }
 }
 
+/// Words as they were typed: bash makes words of their own of each `:` and `=`, see
+/// `COMP_WORDBREAKS` in bash(1).
+fn whole(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let is_break = |word: &OsStr| {
+        let bytes = word.as_encoded_bytes();
+        !bytes.is_empty() && bytes.iter().all(|byte| b":=".contains(byte))
+    };
+    let mut whole: Vec<OsString> = Vec::new();
+    let mut goes_on = false;
+    for word in words {
+        let breaks = is_break(&word);
+        match whole.last_mut() {
+            Some(last) if breaks || goes_on => last.push(&word),
+            _ => whole.push(word),
+        }
+        goes_on = breaks;
+    }
+    whole
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +108,12 @@ mod tests {
             let words = words.iter().map(OsString::from);
             assert_eq!(endpoint(words), Some(Endpoint::tcp(7000)));
         }
+    }
+
+    #[test]
+    fn what_bash_has_taken_apart_is_put_together() {
+        let words = ["papactl", "--endpoint", "=", "tcp", ":", "//[", "::", "1]", ":", "7", "ps"];
+        let words = words.iter().map(OsString::from);
+        assert_eq!(endpoint(words), Endpoint::parse("tcp://[::1]:7").ok());
     }
 }

@@ -1,6 +1,7 @@
 //! What every command is given: where papad is, and how to write.
 
-use std::ffi::OsString;
+use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io;
 
 use anstream::AutoStream;
@@ -84,7 +85,7 @@ impl Global {
         choice.write_global();
         let in_colour = AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let mut endpoint = match &self.endpoint {
-            Some(text) => Endpoint::parse(text)?,
+            Some(text) => parse(text)?,
             None => Endpoint::tcp(Endpoint::DEFAULT_PORT),
         };
         if let Some(user) = &self.trust {
@@ -114,6 +115,19 @@ impl Context {
     }
 }
 
+/// What the option or the environment says.
+fn parse(text: &OsStr) -> Result<Endpoint> {
+    Endpoint::parse(text).map_err(|error| {
+        let failure = Failure::new(Exit::USAGE, error.to_string());
+        let is_environments = env::var_os("PAPA_ENDPOINT").is_some_and(|it| it == text);
+        if is_environments {
+            failure.hint("it is PAPA_ENDPOINT of the environment")
+        } else {
+            failure
+        }
+    })
+}
+
 /// A user by name or by number.
 pub(crate) fn uid(user: &str) -> Result<Uid> {
     if let Ok(number) = user.parse() {
@@ -126,4 +140,10 @@ pub(crate) fn uid(user: &str) -> Result<Uid> {
             Err(Failure::io(format!("the user {user} cannot be looked up"), &errno.into()))
         }
     }
+}
+
+/// A user's name, or the number if there is none.
+pub(crate) fn user_name(uid: u32) -> String {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }

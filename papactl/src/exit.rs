@@ -1,6 +1,7 @@
 //! How papactl ends. Scripts decide by these: they are in the manual page, and never change.
 
-use std::process::ExitCode;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
 
 use papa_client::{End, ErrorKind};
 use serde::Serialize;
@@ -29,6 +30,11 @@ impl Exit {
     /// The trouble of papactl itself, in a command that otherwise ends as a process did.
     pub(crate) const OWN_TROUBLE: Self = Self(125);
 
+    /// The command is there and cannot be run: what shells say then.
+    pub(crate) const CANNOT_RUN: Self = Self(126);
+    /// There is no such command: what shells say then.
+    pub(crate) const NO_COMMAND: Self = Self(127);
+
     /// What the shell says of what a signal ended: 128 and the signal.
     const SIGNALED: i32 = 128;
 
@@ -39,6 +45,13 @@ impl Exit {
     pub(crate) fn of_process(end: End) -> Option<Self> {
         let status = end.code().or_else(|| Some(Self::SIGNALED + end.signal()?.number()))?;
         u8::try_from(status).ok().map(Self)
+    }
+
+    /// The status of a child of papactl's own.
+    pub(crate) fn of_child(status: ExitStatus) -> Self {
+        let code = status.code().or_else(|| Some(Self::SIGNALED + status.signal()?));
+        // Only a child that is reaped has either, and nothing else is asked for.
+        code.and_then(|code| u8::try_from(code).ok()).map_or(Self::OWN_TROUBLE, Self)
     }
 
     pub(crate) fn of_error(kind: ErrorKind) -> Self {
@@ -79,5 +92,7 @@ Exit status:
   6    it did not happen in time
   7    the name is taken, or a condition does not hold
   125  in run --attach, wait and lock, which otherwise end as the process did: any of these but 2
+  126  in lock: the command cannot be run
+  127  in lock: there is no such command
   130  interrupted by Ctrl-C
 A process that was ended by signal N counts as 128 and N.";

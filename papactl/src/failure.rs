@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use papa_client::{Endpoint, Error, ErrorKind};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -86,11 +87,17 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// What is said of a failure: one line, or with `--json` one object.
-#[derive(Debug, Serialize)]
+/// What is said of a failure on standard error.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "error")]
 pub(crate) struct Report {
+    /// What is so.
     error: String,
+    /// What to do next, if that is known.
     hint: Option<String>,
+    /// What kind of trouble it is, as EXIT STATUS of papactl(1) counts them. Commands that end as a
+    /// process did end with 125 instead.
+    #[schemars(with = "u8")]
     exit_status: Exit,
 }
 

@@ -6,14 +6,17 @@
 // The doc comments of commands and options are what `--help` and the manual print.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, rustdoc::invalid_html_tags)]
 
+mod answers;
 mod cli;
 mod commands;
 mod complete;
 mod context;
 mod exit;
 mod failure;
+mod finding;
 mod names;
 mod output;
+mod procfs;
 mod shape;
 mod text;
 mod time;
@@ -23,6 +26,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use clap_complete::CompleteEnv;
 
+pub use crate::answers::Answers;
 use crate::cli::Cli;
 
 /// Parses the command line, does what it says, and tells how that went: see `EXIT STATUS` in the
@@ -41,4 +45,10 @@ pub fn main() -> ExitCode {
 #[must_use]
 pub fn definition() -> clap::Command {
     Cli::command()
+}
+
+/// The shapes of what is written with `--json`, for what is generated from them.
+#[must_use]
+pub fn answers() -> Answers {
+    Answers::collect()
 }

@@ -4,32 +4,59 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use papa_client::{End, ProcessInfo, State, Value};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::text;
 use crate::time;
 
+mod socket;
+mod status;
+
+pub(crate) use socket::Socket;
+pub(crate) use status::{Status, Upgraded};
+
 /// A process.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "process")]
 pub(crate) struct Process {
+    /// Its name.
     pub(crate) name: String,
+    /// Which process of that name it is: no other one ever has the same.
     pub(crate) id: String,
+    /// running or exited.
     pub(crate) state: &'static str,
+    /// Its process id. When it has ended, that of somebody else perhaps.
     pub(crate) pid: i32,
+    /// Its exit status; null while it runs, and if a signal ended it or nobody knows.
     pub(crate) exit_status: Option<i32>,
+    /// The signal that ended it, as TERM.
     pub(crate) signal: Option<String>,
+    /// When it was started.
     pub(crate) started: String,
+    /// When it ended.
     pub(crate) ended: Option<String>,
+    /// Its user, if that is known.
     pub(crate) user: Option<String>,
+    /// The directory it started in, if one was asked for.
     pub(crate) directory: Option<String>,
+    /// Bytes of output that are kept, which nobody has taken.
     pub(crate) unread: u64,
+    /// Bytes of output that were pushed out before anybody took them.
     pub(crate) lost: u64,
+    /// Bytes that it has written in all.
     pub(crate) written: u64,
+    /// Sessions that watch it.
     pub(crate) watchers: u64,
+    /// Bytes of output that are kept for it at most.
     pub(crate) buffer: u64,
+    /// What happens when these are full: drop (the oldest) or block.
     pub(crate) overflow: &'static str,
+    /// Whether it was removed and runs on: its output is kept no more.
     pub(crate) removed: bool,
+    /// Whether the command is a line for /bin/sh -c.
     pub(crate) shell: bool,
+    /// The program and its arguments.
     pub(crate) command: Vec<String>,
 }
 
@@ -84,11 +111,16 @@ pub(crate) fn end(end: Option<End>) -> (Option<i32>, Option<String>) {
 }
 
 /// A stored value: as text, or if it is none, in base64.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "value")]
 pub(crate) struct StoredValue {
+    /// Its name.
     pub(crate) name: String,
+    /// The value, if it is UTF-8.
     pub(crate) text: Option<String>,
+    /// The value in base64, if it is not.
     pub(crate) base64: Option<String>,
+    /// Whether it vanishes with the session that has set it.
     pub(crate) for_session: bool,
 }
 
@@ -109,8 +141,10 @@ pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
 }
 
 /// A name, of what was changed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "name")]
 pub(crate) struct Named {
+    /// Its name.
     pub(crate) name: String,
 }
 

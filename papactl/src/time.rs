@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// How long ago something was.
 pub(crate) fn since(time: SystemTime) -> Duration {
@@ -28,9 +28,27 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).unwrap_or_default().to_string()
 }
 
+/// A length of time as people write it: `500ms`, `1m 30s`, or a number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
+    let span = || text.parse::<SignedDuration>().ok()?.try_into().ok();
+    seconds.or_else(span).ok_or_else(|| "say how long, as 500ms, 10s or 1m".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_has_units_or_is_in_seconds() {
+        for (text, milliseconds) in [("2", 2000), ("0.5", 500), ("250ms", 250), ("1m 30s", 90_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "-1", "-1s", "NaN", "soon"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_age_has_two_units_at_most() {

@@ -1,7 +1,13 @@
 //! The commands. Each is one type, which parses, does and answers.
 
+pub(crate) mod doctor;
 pub(crate) mod get;
+pub(crate) mod lock;
 pub(crate) mod ps;
 pub(crate) mod set;
+pub(crate) mod socket;
+pub(crate) mod sockets;
+pub(crate) mod status;
 pub(crate) mod unset;
+pub(crate) mod upgrade;
 pub(crate) mod values;

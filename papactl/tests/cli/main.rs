@@ -5,5 +5,12 @@
 mod ctl;
 mod terminal;
 
+mod completing;
+mod doctor;
+mod json;
+mod locks;
 mod processes;
+mod sockets;
+mod status;
+mod upgrade;
 mod values;

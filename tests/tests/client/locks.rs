@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use papa_client::{Endpoint, ErrorKind, Lock};
+use papa_client::{Endpoint, ErrorKind, Lock, Papa};
 use papad_tests::{DEADLINE, wait_readable};
 
 use crate::{Hosted, kind};
@@ -74,6 +74,18 @@ fn a_holder_learns_that_its_lock_is_lost_with_papads_server() {
     hosted.papad.kill_server();
     assert!(wait_readable(&lock.as_fd()), "the lock's descriptor does not tell");
     assert!(!lock.is_held());
+    assert_eq!(kind(lock.check()), ErrorKind::Disconnected);
     assert_eq!(kind(lock.release()), ErrorKind::Disconnected);
     assert!(Lock::try_acquire(&hosted.endpoint(), "manager").unwrap().is_some());
+}
+
+#[test]
+fn a_holder_learns_that_somebody_has_removed_its_value() {
+    let hosted = Hosted::start();
+    let endpoint = hosted.endpoint();
+    let lock = Lock::try_acquire(&endpoint, "manager").unwrap().unwrap();
+    assert!(lock.check().unwrap());
+    assert!(Papa::connect(&endpoint).unwrap().unset("manager").unwrap());
+    assert!(!lock.check().unwrap());
+    assert!(!lock.release().unwrap());
 }

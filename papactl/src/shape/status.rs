@@ -1,0 +1,121 @@
+//! The shapes of what is told of papad itself.
+
+use papa_client::{Endpoint, SessionInfo};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::finding::Finding;
+use crate::time;
+
+/// How papad is doing.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "status")]
+pub(crate) struct Status {
+    /// Where it was asked.
+    pub(crate) endpoint: String,
+    /// Whether nothing needs attention. If something does, papactl ends with 1.
+    pub(crate) well: bool,
+    /// What needs attention.
+    pub(crate) attention: Vec<Finding>,
+    /// papad's version.
+    pub(crate) version: String,
+    /// The pid of its keeper, which is the service's pid.
+    pub(crate) keeper: i32,
+    /// The pid of its server, which ends and starts as it is upgraded or killed.
+    pub(crate) server: i32,
+    /// For how many seconds it has been running.
+    pub(crate) uptime: u64,
+    /// How often its server was started.
+    pub(crate) starts: u64,
+    /// How the server before this one ended: none, exit-CODE, signal-NUMBER or unknown.
+    pub(crate) last_end: String,
+    /// Processes on its list.
+    pub(crate) processes: u64,
+    /// Those of them that run.
+    pub(crate) running: u64,
+    /// Sockets.
+    pub(crate) sockets: u64,
+    /// Values.
+    pub(crate) values: u64,
+    /// Memory of the server, resident, in bytes.
+    pub(crate) memory: u64,
+    /// Open descriptors of the server.
+    pub(crate) descriptors: u64,
+    /// Descriptors that it may have open.
+    pub(crate) descriptors_allowed: u64,
+    /// Bytes of its journal.
+    pub(crate) journal: u64,
+    /// Records of the journal that could not be read.
+    pub(crate) skipped: u64,
+    /// What papad leaves out since its servers died of it.
+    pub(crate) aside: u64,
+    /// Everybody it speaks with.
+    pub(crate) sessions: Vec<Session>,
+}
+
+/// A session of papad's.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "session")]
+pub(crate) struct Session {
+    /// Its number: smaller ones are older.
+    pub(crate) number: u64,
+    /// Who is at the other end.
+    pub(crate) peer: String,
+    /// When it began.
+    pub(crate) since: String,
+    /// The protocol it speaks: 1 or 2.
+    pub(crate) protocol: u32,
+    /// The request that is under way, or the last one.
+    pub(crate) doing: String,
+}
+
+/// What has taken over.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "upgraded")]
+pub(crate) struct Upgraded {
+    /// The version that answers now.
+    pub(crate) version: String,
+}
+
+impl Status {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        info: &papa_client::Status,
+        attention: Vec<Finding>,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.to_string(),
+            well: attention.is_empty(),
+            attention,
+            version: info.version.clone(),
+            keeper: info.pid,
+            server: info.server,
+            uptime: info.uptime.as_secs(),
+            starts: info.starts,
+            last_end: info.last_end.clone(),
+            processes: info.processes,
+            running: info.running,
+            sockets: info.sockets,
+            values: info.values,
+            memory: info.memory,
+            descriptors: info.descriptors,
+            descriptors_allowed: info.descriptors_allowed,
+            journal: info.journal,
+            skipped: info.skipped,
+            aside: info.aside,
+            sessions: info.sessions.iter().map(Session::new).collect(),
+        }
+    }
+}
+
+impl Session {
+    fn new(info: &SessionInfo) -> Self {
+        Self {
+            number: info.number,
+            peer: info.peer.clone(),
+            since: time::rfc3339(info.since),
+            protocol: info.protocol,
+            doing: info.doing.clone(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! status.
+
+use papad_tests::exact::Exact;
+use papad_tests::{Papad, eventually};
+use serde_json::{Value, json};
+
+use crate::ctl::{Ctl, words};
+
+/// What needs attention, by the word that stands for it, and how bad it is.
+fn attention(ctl: &Ctl) -> (Option<i32>, Vec<(String, String)>) {
+    let ran = ctl.run(&["status", "--json"]);
+    let json: Value = serde_json::from_str(&ran.text()).unwrap();
+    let found = json["attention"].as_array().unwrap();
+    assert_eq!(json["well"], found.is_empty());
+    assert!(found.iter().all(|it| it["advice"].is_string()), "{json}");
+    let text = |it: &Value, key: &str| it[key].as_str().unwrap().to_owned();
+    (ran.status, found.iter().map(|it| (text(it, "check"), text(it, "verdict"))).collect())
+}
+
+#[test]
+fn where_all_is_well_the_first_line_says_so() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    ctl.ok(&["set", "a", "1"]);
+    papad.session().ask("make process web /bin/sleep 1000");
+    let text = ctl.ok(&["status"]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], format!("papad 0.1.0 at tcp://127.0.0.1:{} is well", papad.port()));
+    let said = words(&text);
+    let pids = ["pids", "keeper", &format!("{},", papad.keeper_pid()), "server"];
+    assert!(said.iter().any(|line| line.starts_with(&pids)), "{text}");
+    assert!(said.contains(&vec!["processes", "1", "running,", "0", "ended"]), "{text}");
+    assert!(said.contains(&vec!["values", "1"]), "{text}");
+    assert!(said.contains(&vec!["SESSION", "PEER", "AGE", "PROTOCOL", "DOING"]), "{text}");
+    assert_eq!(said.last().unwrap()[3..], ["2", "status"]);
+
+    let json = ctl.json(&["status"]);
+    assert_eq!((&json["well"], &json["attention"]), (&json!(true), &json!([])));
+    assert_eq!((&json["running"], &json["values"]), (&json!(1), &json!(1)));
+    assert_eq!(json["server"], papad.server_pid());
+}
+
+#[test]
+fn what_needs_attention_is_told_and_is_the_exit_status() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    assert_eq!(attention(&ctl), (Some(0), vec![]));
+
+    let mut exact = Exact::tcp(&papad);
+    exact.ask("make process lossy bufsize=4096 -- /bin/sh -c \"head -c 100000 /dev/zero; exec sleep 1000\"");
+    exact.ask("make process stuck bufsize=4096 overflow=block -- /usr/bin/yes");
+    let expected = |words: &[(&str, &str)]| {
+        let words = words.iter().map(|(check, verdict)| ((*check).into(), (*verdict).into()));
+        (Some(1), words.collect::<Vec<(String, String)>>())
+    };
+    let output = [("output", "warn"), ("blocked", "bad")];
+    eventually("both are seen", || attention(&ctl) == expected(&output));
+
+    papad.kill_server();
+    let all = [("restarts", "warn"), ("output", "warn"), ("blocked", "bad")];
+    eventually("the end of the server, too", || attention(&ctl) == expected(&all));
+    let ran = ctl.run(&["status"]);
+    let text = ran.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].ends_with(" needs attention"), "{text}");
+    assert!(lines[1].contains("the server before this one was ended by SIGKILL"), "{text}");
+    assert!(lines[2].contains(" of lossy was lost before anybody read it; "), "{text}");
+    assert!(lines[3].contains("stuck cannot write: "), "{text}");
+    assert!(lines[3].ends_with("; \"papactl logs --take stuck\" reads and makes room"), "{text}");
+    assert_eq!(lines[4], "");
+}
