@@ -27,7 +27,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(Box<commands::run::Run>),
     Ps(commands::ps::Ps),
+    Wait(commands::wait::Wait),
+    Stop(commands::stop::Stop),
+    Signal(commands::signal::Signal),
+    Restart(commands::restart::Restart),
+    Rm(commands::rm::Rm),
     Get(commands::get::Get),
     Set(commands::set::Set),
     Unset(commands::unset::Unset),
@@ -37,7 +43,13 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
+            Self::Run(it) => it.run(context),
             Self::Ps(it) => it.run(context),
+            Self::Wait(it) => it.run(context),
+            Self::Stop(it) => it.run(context),
+            Self::Signal(it) => it.run(context),
+            Self::Restart(it) => it.run(context),
+            Self::Rm(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
             Self::Unset(it) => it.run(context),
@@ -47,7 +59,11 @@ impl Command {
 
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
-        false
+        match self {
+            Self::Run(it) => it.is_attached(),
+            Self::Wait(_) => true,
+            _ => false,
+        }
     }
 }
 

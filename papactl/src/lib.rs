@@ -12,9 +12,11 @@ mod complete;
 mod context;
 mod exit;
 mod failure;
+mod interrupts;
 mod names;
 mod output;
 mod shape;
+mod stopping;
 mod text;
 mod time;
 

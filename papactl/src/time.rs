@@ -2,7 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+/// A length of time as people write it: `10s`, `1m30s`, `500ms`, or a plain number of seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(Duration::from_secs(seconds));
+    }
+    let time = text.parse::<SignedDuration>().ok().and_then(|time| time.try_into().ok());
+    time.ok_or_else(|| "a time is like 10s, 1m30s or 500ms, or a number of seconds".to_owned())
+}
 
 /// How long ago something was.
 pub(crate) fn since(time: SystemTime) -> Duration {
@@ -31,6 +40,18 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_of_time_is_written_as_people_do() {
+        for (text, milliseconds) in
+            [("0", 0), ("90", 90_000), ("10s", 10_000), ("1m30s", 90_000), ("500ms", 500)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
+        }
+        for text in ["", "-1", "-1s", "10x", "s", "1m 30", "99999999999999999999"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn an_age_has_two_units_at_most() {

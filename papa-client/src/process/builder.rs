@@ -226,6 +226,42 @@ impl<P> ProcessBuilder<P> {
         Ok(String::from_utf8_lossy(&line.into_bytes()).into_owned())
     }
 
+    /// What makes this another process than `other`, by the keys of
+    /// [`show_process`](crate::Papa::show_process): `env.PATH`, `dir`, and so on; `command` for the
+    /// program and its arguments. What only one of them leaves to papad is not compared, nor is a
+    /// user's name with a number.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (a, b) = (&self.options, &other.options);
+        let is_number = |id: &Vec<u8>| id.iter().all(u8::is_ascii_digit);
+        let ids = |a: &Option<Vec<u8>>, b: &Option<Vec<u8>>| match (a, b) {
+            (Some(a), Some(b)) => is_number(a) == is_number(b) && a != b,
+            (a, b) => a.is_some() != b.is_some(),
+        };
+        let given = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
+        let keys = [
+            ("command", self.command != other.command),
+            ("uid", ids(&a.uid, &b.uid)),
+            ("gid", ids(&a.gid, &b.gid) && a.gid.is_some() == b.gid.is_some()),
+            ("dir", a.working_dir != b.working_dir),
+            ("umask", a.umask != b.umask),
+            ("bufsize", given(a.bufsize, b.bufsize)),
+            ("overflow", a.overflow != b.overflow),
+            ("stdout", a.stdout != b.stdout),
+            ("stderr", a.stderr != b.stderr),
+            ("linger", given(a.linger_ms, b.linger_ms)),
+            ("shell", a.shell != b.shell),
+            ("listen", a.listen != b.listen),
+            ("inherit", a.inherit != b.inherit),
+        ];
+        let keys = keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
+        let limits = different(&a.rlimits, &b.rlimits);
+        let limits = limits.map(|resource| format!("rlimit.{}", resource.as_str()));
+        let (a, b) = (self.environment(), other.environment());
+        let variables = different(&a, &b).map(|name| format!("env.{}", shown(name)));
+        keys.chain(limits).chain(variables).collect()
+    }
+
     fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let own = self.inherits.then(env::vars_os).into_iter().flatten();
         let own = own.filter(|(name, _)| !LISTEN_VARIABLES.iter().any(|it| name == it));
@@ -259,6 +295,15 @@ impl<P> ProcessBuilder<P> {
         let options = ProcessOptions { env: self.environment(), ..self.options.clone() };
         Ok(MakeProcess { name, options, command: self.command.clone() })
     }
+}
+
+/// The keys that have not the same value in both.
+fn different<'a, K: Ord, V: PartialEq>(
+    a: &'a BTreeMap<K, V>,
+    b: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = &'a K> {
+    let of_a = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
+    of_a.chain(b.keys().filter(|key| !a.contains_key(key)))
 }
 
 /// Whether a variable can have this name: see environ(7).
@@ -304,6 +349,16 @@ mod tests {
         let again = ProcessBuilder::of((), calls::parse_make_process(request.as_bytes()).unwrap());
         assert_eq!(again.to_request().unwrap(), request);
         assert_eq!(again.env("B", "2").env_remove("A").changes.len(), 2);
+    }
+
+    #[test]
+    fn what_makes_it_another_process_can_be_told() {
+        let builder = || ProcessBuilder::new((), b"web", OsStr::new("/bin/echo")).env_clear();
+        let a = builder().env("A", "1").env("B", "2").user("www").umask(0o27).bufsize(7);
+        let b = builder().env("A", "2").env("C", "2").uid(33).rlimit(Resource::Core, 0, 0);
+        assert_eq!(a.differences(&b), ["umask", "rlimit.core", "env.A", "env.B", "env.C"]);
+        assert_eq!(a.differences(&a), [""; 0]);
+        assert_eq!(builder().arg("x").differences(&builder().uid(1)), ["command", "uid"]);
     }
 
     #[test]

@@ -2,6 +2,12 @@
 
 pub(crate) mod get;
 pub(crate) mod ps;
+pub(crate) mod restart;
+pub(crate) mod rm;
+pub(crate) mod run;
 pub(crate) mod set;
+pub(crate) mod signal;
+pub(crate) mod stop;
 pub(crate) mod unset;
 pub(crate) mod values;
+pub(crate) mod wait;
