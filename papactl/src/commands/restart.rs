@@ -98,13 +98,14 @@ impl Again {
     }
 
     fn make(&self, papa: &Papa) -> Result<Process> {
-        match self.try_make() {
-            Ok(process) => {
-                papa.unset(value_of(&self.name))?;
-                Ok(process)
-            }
-            Err(error) => Err(self.keep(papa, error)?),
+        let process = match self.try_make() {
+            Err(error) => return Err(self.keep(papa, error)),
+            Ok(process) => process,
+        };
+        if papa.get(value_of(&self.name))?.is_some() {
+            papa.unset(value_of(&self.name))?;
         }
+        Ok(process)
     }
 
     /// Makes it, once, however often papad's server is killed meanwhile.
@@ -124,19 +125,36 @@ impl Again {
         result
     }
 
-    /// Sees to it that what it is made of is not lost.
-    fn keep(&self, papa: &Papa, error: papa_client::Error) -> Result<Failure> {
+    /// Sees to it that what it is made of is not lost; returns what to say.
+    fn keep(&self, papa: &Papa, error: papa_client::Error) -> Failure {
         let name = &self.name;
-        let is_listed = papa.process_named(name).is_ok_and(|it| it.is_some());
-        if is_listed {
-            return Ok(error.into());
+        if papa.process_named(name).is_ok_and(|listed| listed.is_some()) {
+            return error.into();
         }
-        papa.set(value_of(name), self.builder.to_request()?)?;
-        let exit = Exit::of_error(error.kind());
+        let request = match self.builder.to_request() {
+            Ok(request) => request,
+            Err(error) => return error.into(),
+        };
+        let kept = again(|| papa.set(value_of(name), &request));
         let what = format!("{name} has ended and cannot be started again: {error}");
-        let hint = format!("put that right, and \"papactl restart {name}\" tries once more");
-        Ok(Failure::new(exit, what).hint(hint))
+        let hint = match kept {
+            Ok(()) => format!("put that right, and \"papactl restart {name}\" tries once more"),
+            Err(_) => format!("papad keeps nothing of it; this request makes it: {request}"),
+        };
+        Failure::new(Exit::of_error(error.kind()), what).hint(hint)
     }
+}
+
+/// Does what may be done twice, until papad has answered.
+fn again<T>(call: impl Fn() -> papa_client::Result<T>) -> papa_client::Result<T> {
+    let mut result = call();
+    for _ in 1..MAX_TRIES {
+        match result {
+            Err(error) if error.kind() == ErrorKind::Disconnected => result = call(),
+            result => return result,
+        }
+    }
+    result
 }
 
 /// The value that keeps what a process was made of, which could not be started again.

@@ -62,7 +62,9 @@ pub(crate) struct Run {
     replace: bool,
 
     /// The papad to start if none answers
-    #[arg(long, value_name = "PROGRAM", env = "PAPAD_BIN", value_hint = ValueHint::ExecutablePath)]
+    ///
+    /// Unless given it is that of PAPAD_BIN, or papad somewhere in PATH.
+    #[arg(long, value_name = "PROGRAM", value_hint = ValueHint::ExecutablePath)]
     papad: Option<PathBuf>,
 
     #[command(flatten)]
@@ -163,10 +165,17 @@ fn already(info: &ProcessInfo) -> String {
 fn has_ended(info: &ProcessInfo) -> Failure {
     let name = &info.name;
     let end = info.end().map(|end| format!(" ({end})")).unwrap_or_default();
-    let unread = shape::unread(info);
-    let what = format!("{name} has ended{end}, and {unread} bytes of its output are not taken");
-    let hint = format!(
-        "read them with \"papactl logs {name}\", and then \"papactl rm {name}\", or say --replace"
-    );
-    Failure::new(Exit::CONFLICT, what).hint(hint)
+    match shape::unread(info) {
+        0 => Failure::new(Exit::CONFLICT, format!("{name} has only just ended{end}"))
+            .hint("try once more, or say --replace"),
+        unread => {
+            let what =
+                format!("{name} has ended{end}, and {unread} bytes of its output are not taken");
+            let hint = format!(
+                "read them with \"papactl logs {name}\", and then \"papactl rm {name}\", or say \
+                 --replace"
+            );
+            Failure::new(Exit::CONFLICT, what).hint(hint)
+        }
+    }
 }

@@ -5,5 +5,11 @@
 mod ctl;
 mod terminal;
 
+mod attach;
 mod processes;
+mod restart;
+mod rm;
+mod run;
+mod stop;
 mod values;
+mod wait;
