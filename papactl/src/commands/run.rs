@@ -88,7 +88,7 @@ impl Run {
                 attach::note(already(process.info()));
             }
             let takes = self.rm || self.specification.blocks();
-            return attach::follow(&papa, &process, takes, &interrupts);
+            return attach::follow(&papa, &process, is_new, takes, &interrupts);
         }
         let info = process.info();
         if context.output.is_json() {

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd;
-use papa_client::{Batch, End, ErrorKind, Event, Mode, Papa, Process, Stream, Watcher};
+use papa_client::{
+    Batch, End, ErrorKind, Event, Mode, Papa, Process, Stream, WatchBuilder, Watcher,
+};
 
 use crate::commands::wait;
 use crate::exit::Exit;
@@ -34,17 +36,26 @@ impl<E: Into<Failure>> From<E> for Over {
 }
 
 /// Writes what a process writes to where this program does, until it has ended; returns its exit
-/// status.
+/// status. Of one that is new that is all of its output, and else what is kept.
 ///
 /// # Errors
 /// That somebody detached is one, too: it says that the process runs on.
 pub(super) fn follow(
     papa: &Papa,
     process: &Process,
+    is_new: bool,
     takes: bool,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
-    match try_follow(papa, process, takes, interrupts) {
+    let mut watch = papa.watch([process.name().as_bytes()]);
+    if is_new {
+        // What is pushed out before the watch begins is lost, and was not taken by anybody.
+        watch = watch.resume_from(process.name().clone(), process.id(), 0);
+    }
+    if !takes {
+        watch = watch.mode(Mode::Peek);
+    }
+    match try_follow(watch, process, takes, interrupts) {
         Over::Ended(end) => wait::status(process, end),
         Over::Failed(failure) => Err(failure),
         Over::Detached => {
@@ -62,9 +73,13 @@ pub(super) fn note(what: impl Display) {
     let _ = writeln!(io::stderr(), "papactl: {what}");
 }
 
-fn try_follow(papa: &Papa, process: &Process, takes: bool, interrupts: &Interrupts) -> Over {
-    let mode = if takes { Mode::Take } else { Mode::Peek };
-    let mut watcher = match papa.watch([process.name().as_bytes()]).mode(mode).start() {
+fn try_follow(
+    watch: WatchBuilder<Papa>,
+    process: &Process,
+    takes: bool,
+    interrupts: &Interrupts,
+) -> Over {
+    let mut watcher = match watch.start() {
         Ok(watcher) => watcher,
         Err(error) if error.kind() == ErrorKind::NotFound => return gone(process),
         Err(error) => return error.into(),
@@ -165,9 +180,15 @@ impl View<'_> {
 }
 
 fn wait_for(waited: &mut [PollFd<'_>]) -> Result<(), Over> {
-    match poll(waited, PollTimeout::NONE) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(Failure::io("output cannot be waited for", &errno.into()).into()),
+    loop {
+        match poll(waited, PollTimeout::NONE) {
+            Ok(_) => return Ok(()),
+            // A signal, which the next poll tells of.
+            Err(Errno::EINTR) => {}
+            Err(errno) => {
+                return Err(Failure::io("output cannot be waited for", &errno.into()).into());
+            }
+        }
     }
 }
 
