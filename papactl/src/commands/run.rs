@@ -10,7 +10,7 @@ use super::ps::Users;
 use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, with_cause};
 use crate::interrupts::Interrupts;
 use crate::names;
 use crate::output;
@@ -107,7 +107,7 @@ impl Run {
             None => context.endpoint.clone(),
         };
         Papa::connect_or_start(&endpoint).map_err(|error| match error.kind() {
-            ErrorKind::NotRunning => Failure::new(Exit::NOT_RUNNING, error.to_string())
+            ErrorKind::NotRunning => Failure::new(Exit::NOT_RUNNING, with_cause(&error))
                 .hint("say which papad to start with --papad PROGRAM or PAPAD_BIN"),
             _ => error.into(),
         })
