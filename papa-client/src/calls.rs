@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use papa_protocol::exact::{
-    Code, Condition, Failure, Fetched, MakeProcess, MakeSocket, Request, Set,
+    self, Code, Condition, Failure, Fetched, MakeProcess, MakeSocket, Request, Set,
 };
 use papa_protocol::name::Noun;
 
@@ -56,7 +56,7 @@ fn list(noun: Noun, pattern: &Pattern) -> Request {
 pub(crate) fn processes(pattern: &[u8]) -> Result<Call<Vec<ProcessInfo>>> {
     let ask = Ask::look(vec![list(Noun::Process, &Pattern::new(pattern)?)]);
     Ok(call(ask, |answers| {
-        let papad = answers.hello.id.clone();
+        let papad = answers.peer.hello.id.clone();
         reply(answers)?.lines.iter().map(|line| ProcessInfo::parse(line, &papad)).collect()
     }))
 }
@@ -66,7 +66,7 @@ pub(crate) fn process(name: &Name) -> Call<Option<ProcessInfo>> {
     let ask = Ask::look(vec![list(Noun::Process, &Pattern::exactly(name))]);
     let name = name.clone();
     call(ask, move |answers| {
-        let papad = answers.hello.id.clone();
+        let papad = answers.peer.hello.id.clone();
         named(&name, &papad, &reply(answers)?)
     })
 }
@@ -98,7 +98,7 @@ pub(crate) fn make_socket(make: MakeSocket) -> Call<SocketInfo> {
 pub(crate) fn make_process(make: MakeProcess) -> Call<ProcessInfo> {
     let ask = Ask::change(Request::MakeProcess(Box::new(make)));
     call(ask, |answers| {
-        let papad = answers.hello.id.clone();
+        let papad = answers.peer.hello.id.clone();
         ProcessInfo::parse(only_line(&reply(answers)?)?, &papad)
     })
 }
@@ -109,6 +109,20 @@ pub(crate) fn show_process(name: &[u8]) -> Result<Call<Vec<OsString>>> {
     Ok(call(ask, |answers| {
         Ok(words(only_line(&reply(answers)?)?)?.into_iter().map(os_string).collect())
     }))
+}
+
+/// What makes a process again.
+pub(crate) fn process_again(name: &[u8]) -> Result<Call<MakeProcess>> {
+    let ask = Ask::look(vec![Request::ShowProcess { name: Name::new(name)?.to_vec() }]);
+    Ok(call(ask, |answers| parse_make_process(only_line(&reply(answers)?)?)))
+}
+
+/// Reads a request that makes a process.
+pub(crate) fn parse_make_process(line: &[u8]) -> Result<MakeProcess> {
+    match exact::parse(line)? {
+        Some(Request::MakeProcess(request)) => Ok(*request),
+        _ => Err(Error::usage("This is no request that makes a process")),
+    }
 }
 
 /// Removes all that the pattern names, and tells their names.
@@ -197,7 +211,7 @@ pub(crate) fn fetch_pidfd(info: &ProcessInfo) -> Call<Option<OwnedFd>> {
     let (name, id) = (info.name.clone(), info.id);
     call(Ask::look(vec![fetch, list]), move |mut answers| {
         let (fetched, listed) = (answers.next()?, answers.next()??);
-        let process = named(&name, &answers.hello.id, &listed)?;
+        let process = named(&name, &answers.peer.hello.id, &listed)?;
         if process.is_none_or(|process| process.id != id) {
             return Ok(None);
         }
@@ -214,7 +228,7 @@ pub(crate) fn trait_of_running(info: &ProcessInfo) -> Call<Option<Trait>> {
     let ask = Ask::look(vec![list(Noun::Process, &Pattern::exactly(&info.name))]);
     let (name, id) = (info.name.clone(), info.id);
     call(ask, move |answers| {
-        let (papad, keeper) = (answers.hello.id.clone(), answers.hello.pid);
+        let (papad, keeper) = (answers.peer.hello.id.clone(), answers.peer.hello.pid);
         let process = named(&name, &papad, &reply(answers)?)?;
         let running = process.filter(|process| process.id == id && process.is_running());
         Ok(running.map(|process| match process.starttime {
@@ -222,6 +236,11 @@ pub(crate) fn trait_of_running(info: &ProcessInfo) -> Call<Option<Trait>> {
             None => Trait::Parent(keeper),
         }))
     })
+}
+
+/// Whose papad is.
+pub(crate) fn owner() -> Call<u32> {
+    call(Ask::look(Vec::new()), |answers| Ok(answers.peer.owner))
 }
 
 /// Nothing but that papad answers.

@@ -5,12 +5,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Poll;
 use std::time::Duration;
 
-use papa_protocol::exact::{Hello, Request};
+use papa_protocol::exact::Request;
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::{Answer, Asked};
-use crate::wire::Wire;
+use crate::wire::{Peer, Wire};
 
 /// What a call asks, and how the answers are read.
 pub(crate) struct Call<T> {
@@ -35,7 +35,7 @@ pub(crate) struct Ask {
 pub(crate) struct Answers {
     answers: VecDeque<Answer>,
     /// Who answered.
-    pub(crate) hello: Hello,
+    pub(crate) peer: Peer,
 }
 
 impl Ask {
@@ -181,8 +181,8 @@ impl Client {
         if call.answers.iter().any(Result::is_err) {
             self.is_bound = call.was_bound;
         }
-        let hello = self.wire.hello().cloned().ok_or_else(Error::disconnected)?;
-        Ok(Answers { answers: std::mem::take(&mut call.answers), hello })
+        let peer = self.wire.peer().cloned().ok_or_else(Error::disconnected)?;
+        Ok(Answers { answers: std::mem::take(&mut call.answers), peer })
     }
 }
 

@@ -175,6 +175,25 @@
 //!
 //! Without it `make` finds a process that has ended, too, and is content with that.
 //!
+//! Who has not made a process can start it again as well, for papad tells what it was made of:
+//!
+//! ```
+//! # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }
+//! # let _papad = doc::Papad::start();
+//! use papa_client::{Endpoint, Papa};
+//!
+//! let papa = Papa::connect(&Endpoint::from_env()?)?;
+//! let old = papa.process("web", "/bin/sleep").arg("1000").env_clear().env("LANG", "C").make()?;
+//!
+//! let again = papa.process_again("web")?.replace_ended();
+//! old.kill()?;
+//! old.wait()?;
+//! let new = again.make()?;
+//! assert_ne!(new.id(), old.id());
+//! assert_eq!(new.info().command, ["/bin/sleep", "1000"]);
+//! # Ok::<(), papa_client::Error>(())
+//! ```
+//!
 //! Who watches acknowledges the [`Closed`](Event::Closed) event before that, so that nothing is
 //! removed that was not read. The example `mini_manager` is a manager that starts again what ends.
 //!
@@ -264,6 +283,7 @@ pub use name::Name;
 pub use papa::Papa;
 pub use papa_protocol::frame::Stream;
 pub use papa_protocol::options::{Family, Limit, Overflow, Resource, SocketType, Stderr, Stdout};
+pub use papa_protocol::size::parse as parse_size;
 pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, State};
 pub use socket::{SocketAddress, SocketBuilder, SocketInfo, UnixSocketBuilder};
 pub use status::{LimitUse, SessionInfo, Status};

@@ -138,6 +138,31 @@ macro_rules! papa_methods {
                 self.call(calls::show_process(name.as_ref())?) $($await)*
             }
 
+            /// Begins to describe a process like the one of this name, with all that makes that what
+            /// it is: to make it again, once it has ended.
+            ///
+            /// # Errors
+            /// [`NotFound`](crate::ErrorKind::NotFound) if there is none.
+            pub $($async)? fn process_again(
+                &self,
+                name: impl AsRef<[u8]>,
+            ) -> Result<ProcessBuilder<Self>> {
+                let request = self.call(calls::process_again(name.as_ref())?) $($await)* ?;
+                Ok(ProcessBuilder::of(self.clone(), request))
+            }
+
+            /// The same from a request, as [`ProcessBuilder::to_request`] writes it.
+            ///
+            /// # Errors
+            /// [`Usage`](crate::ErrorKind::Usage) if it is no such request.
+            pub fn process_of_request(
+                &self,
+                request: impl AsRef<[u8]>,
+            ) -> Result<ProcessBuilder<Self>> {
+                let request = calls::parse_make_process(request.as_ref())?;
+                Ok(ProcessBuilder::of(self.clone(), request))
+            }
+
             /// Makes papad forget a process: its output is kept no more, and it leaves the list
             /// when it ends, or at once if it has. It is not signaled. False if there was none.
             pub $($async)? fn remove_process(&self, name: impl AsRef<[u8]>) -> Result<bool> {
@@ -251,6 +276,12 @@ macro_rules! papa_methods {
                 self.call(calls::status()) $($await)*
             }
 
+            /// Whose it is: the user who listens at the endpoint. Where systemd does so for papad,
+            /// that is systemd's.
+            pub $($async)? fn owner(&self) -> Result<u32> {
+                self.call(calls::owner()) $($await)*
+            }
+
             /// What it says about its requests, for people.
             pub $($async)? fn help(&self) -> Result<String> {
                 self.call(calls::help()) $($await)*
@@ -304,14 +335,6 @@ macro_rules! papa_methods {
             /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise,
             /// [`Spawn`](crate::ErrorKind::Spawn) if the program cannot be run.
             pub $($async)? fn make(&self) -> Result<Process> {
-                if self.replaces_ended {
-                    let name = self.checked_name()?;
-                    let old = self.papa.call(calls::process(&name)) $($await)* ?;
-                    if old.is_some_and(|old| !old.is_running()) {
-                        let remove = calls::remove_one(Noun::Process, name.as_bytes())?;
-                        self.papa.call(remove) $($await)* ?;
-                    }
-                }
                 let info = self.papa.call(self.call()?) $($await)* ?;
                 Ok(Process::new(self.papa.clone(), info))
             }

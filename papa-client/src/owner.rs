@@ -17,11 +17,11 @@ use crate::transport::Transport;
 
 const ROOT: u32 = 0;
 
-/// Checks that the server belongs to this user, to root, or to `trusted`.
+/// Checks that the server belongs to this user, to root, or to `trusted`, and tells whose it is.
 ///
 /// # Errors
 /// [`ErrorKind::NotYours`] if it does not, [`ErrorKind::Disconnected`] if it is gone.
-pub(crate) fn check(transport: &Transport, trusted: Option<u32>) -> Result<()> {
+pub(crate) fn check(transport: &Transport, trusted: Option<u32>) -> Result<u32> {
     let owner = if transport.is_unix() { unix_owner(transport) } else { tcp_owner(transport) };
     let owner = owner.map_err(|error| {
         let what = "it cannot be told whose the server is";
@@ -29,8 +29,8 @@ pub(crate) fn check(transport: &Transport, trusted: Option<u32>) -> Result<()> {
     })?;
     match owner {
         None => Err(Error::disconnected()),
-        Some(uid) if uid == ROOT || Uid::effective().as_raw() == uid => Ok(()),
-        Some(uid) if trusted == Some(uid) => Ok(()),
+        Some(uid) if uid == ROOT || Uid::effective().as_raw() == uid => Ok(uid),
+        Some(uid) if trusted == Some(uid) => Ok(uid),
         Some(uid) => {
             let what = format!("who answers belongs to uid {uid}, not to this user or root");
             Err(Error::new(ErrorKind::NotYours, what))

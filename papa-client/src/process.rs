@@ -11,6 +11,6 @@ pub use builder::ProcessBuilder;
 pub use end::{End, Signal};
 pub use handle::Process;
 #[cfg(feature = "tokio")]
-pub(crate) use handle::{PAUSE, kernels_word, papads_word, send, unrecorded};
+pub(crate) use handle::{PAUSE, kernels_word, papads_word, send, send_to_group, unrecorded};
 pub use id::ProcessId;
 pub use info::{ProcessInfo, State};

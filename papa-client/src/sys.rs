@@ -26,11 +26,32 @@ pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 
 /// Sends a signal; 0 only asks whether it could be sent. See `pidfd_send_signal(2)`.
 pub(crate) fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    pidfd_send(pidfd, signal, 0)
+}
+
+/// The same for all of the process group that the process leads.
+///
+/// # Errors
+/// `EINVAL` before Linux 6.9.
+pub(crate) fn pidfd_send_signal_to_group(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    const PIDFD_SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
+    pidfd_send(pidfd, signal, PIDFD_SIGNAL_PROCESS_GROUP)
+}
+
+fn pidfd_send(pidfd: BorrowedFd<'_>, signal: i32, flags: libc::c_uint) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is allowed, and then nothing else is read from memory.
     let result = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0)
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, flags)
     };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// Sends a signal to a process group: see `killpg(3)`.
+pub(crate) fn kill_group(group: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: killpg takes two numbers and touches no memory.
+    let result = unsafe { libc::killpg(group, signal) };
     Errno::result(result)?;
     Ok(())
 }

@@ -56,7 +56,15 @@ enum Stage {
     },
     /// Connected, and not greeted yet.
     Greeting(Link),
-    Up(Link, Hello),
+    Up(Link, Peer),
+}
+
+/// Whom one is speaking with.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) hello: Hello,
+    /// The user whose it is.
+    pub(crate) owner: u32,
 }
 
 /// A descriptor that becomes readable when its time has come.
@@ -116,11 +124,16 @@ impl Wire {
     }
 
     /// Whom one is speaking with, while the connection stands.
-    pub(crate) fn hello(&self) -> Option<&Hello> {
+    pub(crate) fn peer(&self) -> Option<&Peer> {
         match &self.stage {
-            Stage::Up(_, hello) => Some(hello),
+            Stage::Up(_, peer) => Some(peer),
             _ => None,
         }
+    }
+
+    /// How it has greeted.
+    pub(crate) fn hello(&self) -> Option<&Hello> {
+        self.peer().map(|peer| &peer.hello)
     }
 
     /// What went wrong since the last greeting.
@@ -170,9 +183,9 @@ impl Wire {
                 }
                 Stage::Pausing { .. } => self.pause_end.set(None),
                 Stage::Greeting(mut link) => match self.greet(&mut link) {
-                    Poll::Ready(Ok(hello)) => {
+                    Poll::Ready(Ok(peer)) => {
                         self.trouble = None;
-                        self.stage = Stage::Up(link, hello);
+                        self.stage = Stage::Up(link, peer);
                     }
                     Poll::Ready(Err(error)) if error.kind() == ErrorKind::Disconnected => {
                         drop(link);
@@ -203,15 +216,14 @@ impl Wire {
         Ok(Link { transport, session, descriptors: VecDeque::new(), waits_for_room: false })
     }
 
-    fn greet(&mut self, link: &mut Link) -> Poll<Result<Hello>> {
+    fn greet(&mut self, link: &mut Link) -> Poll<Result<Peer>> {
         loop {
             // One that has turned this connection away has said why before it closed it.
             let flushed = self.flush_link(link);
             if let Some(hello) = link.session.hello()? {
                 let hello = hello.clone();
-                return Poll::Ready(
-                    owner::check(&link.transport, self.endpoint.owner).map(|()| hello),
-                );
+                let owner = owner::check(&link.transport, self.endpoint.owner);
+                return Poll::Ready(owner.map(|owner| Peer { hello, owner }));
             }
             match (link.fill(&mut self.scratch), flushed) {
                 (Ok(count), _) if count > 0 => {}
@@ -252,11 +264,11 @@ impl Wire {
     /// # Errors
     /// The connection has ended; it is closed.
     pub(crate) fn flush(&mut self) -> Result<()> {
-        let Stage::Up(mut link, hello) = mem::replace(&mut self.stage, Stage::Down) else {
+        let Stage::Up(mut link, peer) = mem::replace(&mut self.stage, Stage::Down) else {
             return Err(Error::disconnected());
         };
         self.flush_link(&mut link).map_err(|error| Error::disconnected().because(error))?;
-        self.stage = Stage::Up(link, hello);
+        self.stage = Stage::Up(link, peer);
         Ok(())
     }
 

@@ -12,7 +12,9 @@ use crate::error::CommandError;
 use crate::text::shown;
 
 pub use limit::Limit;
-pub use process::{MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Resource, Stderr, Stdout};
+pub use process::{
+    MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace, Resource, Stderr, Stdout,
+};
 pub use socket::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
 pub(crate) use socket::{check_interface, check_path};
 

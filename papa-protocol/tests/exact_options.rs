@@ -3,8 +3,8 @@
 
 use papa_protocol::exact::{Code, MakeProcess, MakeSocket, Request, parse};
 use papa_protocol::options::{
-    Family, Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Resource, SocketAddress,
-    SocketOptions, SocketType, Stderr, Stdout,
+    Family, Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace, Resource,
+    SocketAddress, SocketOptions, SocketType, Stderr, Stdout,
 };
 
 fn refusal(line: &str) -> String {
@@ -151,8 +151,8 @@ fn a_process_has_defaults_and_is_written_without_them() {
 fn process_options_become_what_they_say() {
     let options = process(
         "uid=www gid=33 dir=sub/dir umask=027 bufsize=64k overflow=block stdout=null \
-         stderr=stdout linger=3600000 shell=1 listen=web,db inherit=a=b,log rlimit.nofile=1024 \
-         rlimit.core=unlimited rlimit.cpu=1:2 env.A=b=c env.EMPTY= \"env. x=\\n\"",
+         stderr=stdout linger=3600000 shell=1 listen=web,db inherit=a=b,log replace=taken \
+         rlimit.nofile=1024 rlimit.core=unlimited rlimit.cpu=1:2 env.A=b=c env.EMPTY= \"env. x=\\n\"",
     );
     let expected = ProcessOptions {
         uid: Some(b"www".to_vec()),
@@ -177,6 +177,7 @@ fn process_options_become_what_they_say() {
         linger_ms: Some(MAX_LINGER_MS),
         listen: names(&["web", "db"]),
         inherit: names(&["a=b", "log"]),
+        replace: Some(Replace::Taken),
     };
     assert_eq!(options, expected);
     assert_eq!(process("working_dir=/x"), process("dir=/x"));
@@ -188,7 +189,7 @@ fn process_options_become_what_they_say() {
 fn process_options_are_written_as_they_are_read() {
     let line = "make process web uid=www gid=33 \"dir=/a b\" umask=0027 bufsize=65536 \
                 overflow=block stdout=null stderr=null linger=0 shell=1 listen=web,db \
-                inherit=log rlimit.cpu=1:unlimited rlimit.nofile=1024 env.A=b=c \
+                inherit=log replace=ended rlimit.cpu=1:unlimited rlimit.nofile=1024 env.A=b=c \
                 \"env.B=\\xff\" -- /bin/sh \"\" -- a=b \"\\n\\\\\"";
     match parse(line.as_bytes()) {
         Ok(Some(request)) => assert_eq!(written(&request), line),
@@ -228,6 +229,7 @@ fn a_wrong_process_option_is_answered_with_what_would_be_right() {
         ("stderr=stderr", r#"stderr= must be keep, null or stdout, not "stderr""#),
         ("linger=3600001", r#"linger= must be from 0 to 3600000 milliseconds, not "3600001""#),
         ("linger=1s", r#"linger= must be from 0 to 3600000 milliseconds, not "1s""#),
+        ("replace=1", r#"replace= must be taken or ended, not "1""#),
         ("shell=True", r#"shell= must be 0 or 1, not "True""#),
         ("env.=x", "An environment variable must have a name: env.NAME=VALUE"),
         (r#""env.A=\x00""#, "The environment must not contain a NUL byte"),
@@ -253,7 +255,7 @@ fn a_wrong_process_option_is_answered_with_what_would_be_right() {
             "watch=1",
             "There is no watch= for make process; its options are: uid=, gid=, dir=, umask=, \
              bufsize=, overflow=, stdout=, stderr=, linger=, shell=, listen=, inherit=, \
-             env.NAME= and rlimit.NAME=",
+             replace=, env.NAME= and rlimit.NAME=",
         ),
     ] {
         assert_eq!(process_refusal(options), said, "{options}");

@@ -8,8 +8,8 @@ use papa_protocol::exact::{
 use papa_protocol::frame::{Stream, Time};
 use papa_protocol::name::{self, Noun, Patterns};
 use papa_protocol::options::{
-    Family, Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Resource, SocketAddress,
-    SocketOptions, SocketType, Stderr, Stdout,
+    Family, Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace, Resource,
+    SocketAddress, SocketOptions, SocketType, Stderr, Stdout,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -121,10 +121,11 @@ fn process_options() -> impl Strategy<Value = ProcessOptions> {
         select(vec![Overflow::Drop, Overflow::Block]),
         option::of(0..=MAX_LINGER_MS),
         socket_names(),
+        option::of(select(vec![Replace::Taken, Replace::Ended])),
     );
     (first, second).prop_map(|(first, second)| {
         let (uid, gid, working_dir, bufsize, stdout, stderr, shell) = first;
-        let (env, rlimits, umask, overflow, linger_ms, (listen, inherit)) = second;
+        let (env, rlimits, umask, overflow, linger_ms, (listen, inherit), replace) = second;
         ProcessOptions {
             uid,
             gid,
@@ -141,6 +142,7 @@ fn process_options() -> impl Strategy<Value = ProcessOptions> {
             linger_ms,
             listen,
             inherit,
+            replace,
         }
     })
 }

@@ -27,39 +27,55 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Doctor(commands::doctor::Doctor),
-    Lock(commands::lock::Lock),
+    Run(Box<commands::run::Run>),
     Ps(commands::ps::Ps),
+    Wait(commands::wait::Wait),
+    Stop(commands::stop::Stop),
+    Signal(commands::signal::Signal),
+    Restart(commands::restart::Restart),
+    Rm(commands::rm::Rm),
+    Sockets(commands::sockets::Sockets),
+    Socket(commands::socket::Socket),
     Get(commands::get::Get),
     Set(commands::set::Set),
-    Socket(commands::socket::Socket),
-    Sockets(commands::sockets::Sockets),
-    Status(commands::status::Status),
     Unset(commands::unset::Unset),
-    Upgrade(commands::upgrade::Upgrade),
     Values(commands::values::Values),
+    Lock(commands::lock::Lock),
+    Status(commands::status::Status),
+    Doctor(commands::doctor::Doctor),
+    Upgrade(commands::upgrade::Upgrade),
 }
 
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
-            Self::Doctor(it) => it.run(context),
-            Self::Lock(it) => it.run(context),
+            Self::Run(it) => it.run(context),
             Self::Ps(it) => it.run(context),
+            Self::Wait(it) => it.run(context),
+            Self::Stop(it) => it.run(context),
+            Self::Signal(it) => it.run(context),
+            Self::Restart(it) => it.run(context),
+            Self::Rm(it) => it.run(context),
+            Self::Sockets(it) => it.run(context),
+            Self::Socket(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
-            Self::Socket(it) => it.run(context),
-            Self::Sockets(it) => it.run(context),
-            Self::Status(it) => it.run(context),
             Self::Unset(it) => it.run(context),
-            Self::Upgrade(it) => it.run(context),
             Self::Values(it) => it.run(context),
+            Self::Lock(it) => it.run(context),
+            Self::Status(it) => it.run(context),
+            Self::Doctor(it) => it.run(context),
+            Self::Upgrade(it) => it.run(context),
         }
     }
 
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
-        matches!(self, Self::Lock(_))
+        match self {
+            Self::Run(it) => it.is_attached(),
+            Self::Wait(_) | Self::Lock(_) => true,
+            _ => false,
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap_complete::CompletionCandidate;
-use clap_complete::engine::ArgValueCompleter;
-use papa_client::{Endpoint, Name, Papa, Result};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter};
+use papa_client::{Endpoint, Name, Papa, Result, Signal};
 
 use crate::shape::Socket;
 
@@ -43,6 +43,12 @@ pub(crate) fn values() -> ArgValueCompleter {
             Ok(all.map(|value| (value.name, crate::text::printable(&value.value))).collect())
         })
     })
+}
+
+/// Completes names of signals.
+pub(crate) fn signals() -> ArgValueCandidates {
+    let candidate = |signal: Signal| CompletionCandidate::new(signal.to_string());
+    ArgValueCandidates::new(move || Signal::named().map(candidate).collect())
 }
 
 /// The names that begin like this, with what is told of each. Without papad there are none.

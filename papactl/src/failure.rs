@@ -111,7 +111,7 @@ impl fmt::Display for Report {
 }
 
 /// An error of the client's, and what the system said.
-fn with_cause(error: &Error) -> String {
+pub(crate) fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         None => error.to_string(),
         Some(cause) => format!("{error}: {cause}"),

@@ -14,10 +14,12 @@ mod context;
 mod exit;
 mod failure;
 mod finding;
+mod interrupts;
 mod names;
 mod output;
 mod procfs;
 mod shape;
+mod stopping;
 mod text;
 mod time;
 

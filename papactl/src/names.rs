@@ -1,6 +1,8 @@
 //! Which processes, sockets and values are meant.
 
-use papa_client::{Papa, ProcessInfo};
+use std::fmt::Display;
+
+use papa_client::{Papa, Process, ProcessInfo};
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
@@ -16,12 +18,46 @@ pub(crate) fn processes(papa: &Papa, names: &[String]) -> Result<Vec<ProcessInfo
         return Ok(all);
     }
     for name in names {
-        if !name.ends_with('*') && !all.iter().any(|process| is_meant(name, process)) {
+        if !is_wildcard(name) && !all.iter().any(|process| is_meant(name, process)) {
             return Err(no_process(name));
         }
     }
     let is_one = |process: &ProcessInfo| names.iter().any(|name| is_meant(name, process));
     Ok(all.into_iter().filter(is_one).collect())
+}
+
+/// The same, to signal and to wait for, and in the order in which they were named.
+pub(crate) fn handles(papa: &Papa, names: &[String]) -> Result<Vec<Process>> {
+    let mut left = processes(papa, names)?;
+    let mut handles = Vec::new();
+    for name in names {
+        for info in left.extract_if(.., |process| is_meant(name, process)) {
+            // One that was there a moment ago may have left.
+            match papa.process_named(&info.name)? {
+                Some(process) => handles.push(process),
+                None if is_wildcard(name) => {}
+                None => return Err(no_process(name)),
+            }
+        }
+    }
+    Ok(handles)
+}
+
+/// Whether this may stand for any number of names.
+pub(crate) fn is_wildcard(name: &str) -> bool {
+    name.ends_with('*')
+}
+
+/// Names in a sentence: `a`, `a and b`, `a, b and c`.
+pub(crate) fn in_a_row(names: &[impl Display]) -> String {
+    match names {
+        [] => String::new(),
+        [name] => name.to_string(),
+        [names @ .., last] => {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            format!("{} and {last}", names.join(", "))
+        }
+    }
 }
 
 /// Whether a name or wildcard stands for this process.
@@ -45,6 +81,12 @@ pub(crate) fn no_process(name: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_said_in_a_row() {
+        assert_eq!(in_a_row(&["a"]), "a");
+        assert_eq!(in_a_row(&["a", "b", "c"]), "a, b and c");
+    }
 
     #[test]
     fn a_star_at_the_end_stands_for_any_rest() {

@@ -37,6 +37,15 @@ pub(crate) fn command_line(words: &[OsString]) -> String {
     words.join(" ")
 }
 
+/// What to add where so many bytes of output went with a process.
+pub(crate) fn gone(unread: u64) -> String {
+    match unread {
+        0 => String::new(),
+        1 => "; 1 byte that nobody had taken is gone".to_owned(),
+        bytes => format!("; {bytes} bytes that nobody had taken are gone"),
+    }
+}
+
 /// A number of bytes in three or four characters: `0`, `999`, `1.5k`, `20M`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [char; 6] = ['k', 'M', 'G', 'T', 'P', 'E'];

@@ -32,7 +32,8 @@ fn a_server_of_another_user_is_not_spoken_with() {
     let papad = papad.as_user(NOBODY, scratch.join("copy")).start();
     for endpoint in [Endpoint::unix(&path), Endpoint::tcp(papad.port())] {
         assert_eq!(kind(Papa::connect(&endpoint)), ErrorKind::NotYours, "{endpoint}");
-        Papa::connect(&endpoint.owned_by(NOBODY)).unwrap().status().unwrap();
+        let papa = Papa::connect(&endpoint.owned_by(NOBODY)).unwrap();
+        assert_eq!(papa.owner().unwrap(), NOBODY);
     }
 }
 

@@ -7,14 +7,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::time::Duration;
 
-use papa_protocol::exact::MakeProcess;
+use papa_protocol::exact::{MakeProcess, Request};
 use papa_protocol::name::Noun;
-use papa_protocol::options::{Limit, Overflow, ProcessOptions, Resource, Stderr, Stdout};
+use papa_protocol::options::{Limit, Overflow, ProcessOptions, Replace, Resource, Stderr, Stdout};
 use papa_protocol::text::shown;
 
 use crate::calls;
 use crate::client::Call;
 use crate::error::{Error, Result};
+use crate::fields::os_string;
 use crate::name::Name;
 use crate::process::ProcessInfo;
 
@@ -44,7 +45,6 @@ pub struct ProcessBuilder<P> {
     /// What is set on top of that, or taken out of it.
     changes: BTreeMap<OsString, Option<OsString>>,
     options: ProcessOptions,
-    pub(crate) replaces_ended: bool,
 }
 
 impl<P> ProcessBuilder<P> {
@@ -56,8 +56,15 @@ impl<P> ProcessBuilder<P> {
             inherits: true,
             changes: BTreeMap::new(),
             options: ProcessOptions::default(),
-            replaces_ended: false,
         }
+    }
+
+    /// What makes the process of this request.
+    pub(crate) fn of(papa: P, request: MakeProcess) -> Self {
+        let MakeProcess { name, mut options, command } = request;
+        let env = std::mem::take(&mut options.env).into_iter();
+        let changes = env.map(|(name, value)| (os_string(name), Some(os_string(value)))).collect();
+        Self { papa, name, command, inherits: false, changes, options }
     }
 
     /// Adds an argument.
@@ -197,13 +204,62 @@ impl<P> ProcessBuilder<P> {
 
     /// Starts the process in place of one of this name that has ended, however that was made: it is
     /// removed first, together with its end and what it wrote and nobody took. One that runs is
-    /// found, as without this.
+    /// found, as without this, and never removed, whoever else does the same at the same time.
     ///
-    /// The look and the removal are two requests. Where several managers might do the same at the
-    /// same time, a [`Lock`](crate::Lock) is to keep them apart.
+    /// If the new one cannot be started, the old one is gone all the same.
     pub fn replace_ended(mut self) -> Self {
-        self.replaces_ended = true;
+        self.options.replace = Some(Replace::Ended);
         self
+    }
+
+    /// The same for one that has ended and of whose output nothing is kept any more, so that nothing
+    /// is lost but its end. Any other of this name is found, as without this, ended or not.
+    pub fn replace_taken(mut self) -> Self {
+        self.options.replace = Some(Replace::Taken);
+        self
+    }
+
+    /// The request of protocol 2 that makes this process: a line of printable ASCII, without its
+    /// end. [`Papa::process_of_request`](crate::Papa::process_of_request) reads it.
+    pub fn to_request(&self) -> Result<String> {
+        let line = Request::MakeProcess(Box::new(self.request()?)).line();
+        Ok(String::from_utf8_lossy(&line.into_bytes()).into_owned())
+    }
+
+    /// What makes this another process than `other`, by the keys of
+    /// [`show_process`](crate::Papa::show_process): `env.PATH`, `dir`, and so on; `command` for the
+    /// program and its arguments. What only one of them leaves to papad is not compared, nor is a
+    /// user's name with a number.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let (a, b) = (&self.options, &other.options);
+        let is_number = |id: &Vec<u8>| id.iter().all(u8::is_ascii_digit);
+        let ids = |a: &Option<Vec<u8>>, b: &Option<Vec<u8>>| match (a, b) {
+            (Some(a), Some(b)) => is_number(a) == is_number(b) && a != b,
+            (a, b) => a.is_some() != b.is_some(),
+        };
+        let given = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
+        let keys = [
+            ("command", self.command != other.command),
+            ("uid", ids(&a.uid, &b.uid)),
+            ("gid", ids(&a.gid, &b.gid) && a.gid.is_some() == b.gid.is_some()),
+            ("dir", a.working_dir != b.working_dir),
+            ("umask", a.umask != b.umask),
+            ("bufsize", given(a.bufsize, b.bufsize)),
+            ("overflow", a.overflow != b.overflow),
+            ("stdout", a.stdout != b.stdout),
+            ("stderr", a.stderr != b.stderr),
+            ("linger", given(a.linger_ms, b.linger_ms)),
+            ("shell", a.shell != b.shell),
+            ("listen", a.listen != b.listen),
+            ("inherit", a.inherit != b.inherit),
+        ];
+        let keys = keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
+        let limits = different(&a.rlimits, &b.rlimits);
+        let limits = limits.map(|resource| format!("rlimit.{}", resource.as_str()));
+        let (a, b) = (self.environment(), other.environment());
+        let variables = different(&a, &b).map(|name| format!("env.{}", shown(name)));
+        keys.chain(limits).chain(variables).collect()
     }
 
     fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
@@ -221,7 +277,11 @@ impl<P> ProcessBuilder<P> {
     }
 
     pub(crate) fn call(&self) -> Result<Call<ProcessInfo>> {
-        let name = self.checked_name()?.to_vec();
+        self.request().map(calls::make_process)
+    }
+
+    fn request(&self) -> Result<MakeProcess> {
+        let name = Name::of(Noun::Process, &self.name)?.to_vec();
         // A list of several is said with commas between them.
         let mut sockets = self.options.listen.iter().chain(&self.options.inherit);
         if let Some(name) = sockets.find(|name| name.contains(&b',')) {
@@ -233,12 +293,17 @@ impl<P> ProcessBuilder<P> {
             return Err(Error::usage(format!("Nothing of the environment has this name: {name}")));
         }
         let options = ProcessOptions { env: self.environment(), ..self.options.clone() };
-        Ok(calls::make_process(MakeProcess { name, options, command: self.command.clone() }))
+        Ok(MakeProcess { name, options, command: self.command.clone() })
     }
+}
 
-    pub(crate) fn checked_name(&self) -> Result<Name> {
-        Name::of(Noun::Process, &self.name)
-    }
+/// The keys that have not the same value in both.
+fn different<'a, K: Ord, V: PartialEq>(
+    a: &'a BTreeMap<K, V>,
+    b: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = &'a K> {
+    let of_a = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
+    of_a.chain(b.keys().filter(|key| !a.contains_key(key)))
 }
 
 /// Whether a variable can have this name: see environ(7).
@@ -269,6 +334,31 @@ mod tests {
             assert_eq!(kind, Some(crate::ErrorKind::Usage), "{builder:?}");
         }
         assert!(builder().listen(["a", "b"]).env("A", "b=c").call().is_ok());
+    }
+
+    #[test]
+    fn what_is_written_as_a_request_is_read_back() {
+        let builder = ProcessBuilder::new((), b"web", OsStr::new("/bin/echo")).args(["", "a\nb"]);
+        let builder = builder.env_clear().env("A", "b=c").bufsize(7).umask(0o27).replace_taken();
+        let request = builder.to_request().unwrap();
+        assert_eq!(
+            request,
+            "make process web umask=0027 bufsize=7 replace=taken env.A=b=c -- /bin/echo \"\" \
+             \"a\\nb\""
+        );
+        let again = ProcessBuilder::of((), calls::parse_make_process(request.as_bytes()).unwrap());
+        assert_eq!(again.to_request().unwrap(), request);
+        assert_eq!(again.env("B", "2").env_remove("A").changes.len(), 2);
+    }
+
+    #[test]
+    fn what_makes_it_another_process_can_be_told() {
+        let builder = || ProcessBuilder::new((), b"web", OsStr::new("/bin/echo")).env_clear();
+        let a = builder().env("A", "1").env("B", "2").user("www").umask(0o27).bufsize(7);
+        let b = builder().env("A", "2").env("C", "2").uid(33).rlimit(Resource::Core, 0, 0);
+        assert_eq!(a.differences(&b), ["umask", "rlimit.core", "env.A", "env.B", "env.C"]);
+        assert_eq!(a.differences(&a), [""; 0]);
+        assert_eq!(builder().arg("x").differences(&builder().uid(1)), ["command", "uid"]);
     }
 
     #[test]

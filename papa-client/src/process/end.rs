@@ -3,8 +3,11 @@
 use std::fmt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::str::FromStr;
 
 use papa_protocol::exact;
+
+use crate::error::{Error, Result};
 
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +105,11 @@ signals! {
     HUP = SIGHUP, "The terminal hung up; for daemons by custom: read the configuration again.";
     INT = SIGINT, "Interrupt, as by Ctrl-C.";
     QUIT = SIGQUIT, "Quit, as by Ctrl-\\, with a core dump.";
+    ILL = SIGILL, "An instruction that is none.";
+    TRAP = SIGTRAP, "A breakpoint.";
     ABRT = SIGABRT, "abort(3).";
+    BUS = SIGBUS, "A bad access to memory: there is nothing behind it.";
+    FPE = SIGFPE, "A division by zero, or its like.";
     KILL = SIGKILL, "Ends a process for sure; it cannot be caught.";
     USR1 = SIGUSR1, "For the program's own use.";
     SEGV = SIGSEGV, "A bad access to memory.";
@@ -110,9 +117,21 @@ signals! {
     PIPE = SIGPIPE, "A write that nobody reads.";
     ALRM = SIGALRM, "A timer of alarm(2) has ended.";
     TERM = SIGTERM, "Please end.";
+    CHLD = SIGCHLD, "A child has ended or stopped.";
     CONT = SIGCONT, "Go on after a stop.";
     STOP = SIGSTOP, "Stops a process until [`Signal::CONT`]; it cannot be caught.";
+    TSTP = SIGTSTP, "Stop, as by Ctrl-Z.";
+    TTIN = SIGTTIN, "A read from the terminal in the background.";
+    TTOU = SIGTTOU, "A write to the terminal in the background.";
+    URG = SIGURG, "A socket has urgent data.";
+    XCPU = SIGXCPU, "The limit of processor time is reached.";
+    XFSZ = SIGXFSZ, "The limit of a file's size is reached.";
+    VTALRM = SIGVTALRM, "A timer of processor time has ended.";
+    PROF = SIGPROF, "A timer for profiling has ended.";
     WINCH = SIGWINCH, "The window's size has changed; for some daemons: end gracefully.";
+    IO = SIGIO, "A descriptor is ready.";
+    PWR = SIGPWR, "The power fails.";
+    SYS = SIGSYS, "A system call that is none, or is not allowed.";
 }
 
 impl Signal {
@@ -132,6 +151,27 @@ impl Signal {
     #[must_use]
     pub const fn number(self) -> i32 {
         self.0
+    }
+
+    /// All signals that have a name here.
+    pub fn named() -> impl Iterator<Item = Self> {
+        Self::NAMES.iter().map(|(signal, _)| *signal)
+    }
+}
+
+/// Reads a name, with or without `SIG` and in any case, or a number: `HUP`, `SIGHUP`, `hup`, `1`.
+impl FromStr for Signal {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let upper = text.to_ascii_uppercase();
+        let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+        let named = Self::NAMES.iter().find(|(_, it)| *it == name).map(|(signal, _)| *signal);
+        let numbered = || text.parse().ok().and_then(Self::new);
+        named.or_else(numbered).ok_or_else(|| {
+            let max = Self::MAX;
+            Error::usage(format!("A signal must be one like HUP, or 1 to {max}, not \"{text}\""))
+        })
     }
 }
 
@@ -172,5 +212,17 @@ mod tests {
         assert_eq!(End::Signaled(Signal::KILL).to_string(), "signal KILL");
         assert_eq!(Signal::new(40).unwrap().to_string(), "40");
         assert_eq!((Signal::new(0), Signal::new(65)), (None, None));
+    }
+
+    #[test]
+    fn a_signal_is_read_by_name_and_by_number() {
+        for text in ["HUP", "SIGHUP", "hup", "sighup", "1"] {
+            assert_eq!(text.parse::<Signal>().unwrap(), Signal::HUP, "{text}");
+        }
+        assert_eq!("40".parse::<Signal>().unwrap().number(), 40);
+        for text in ["", "SIG", "0", "65", "-1", "+", "HANGUP", "SIGSIGHUP"] {
+            assert!(text.parse::<Signal>().is_err(), "{text}");
+        }
+        assert!(Signal::named().all(|it| it.to_string().parse::<Signal>().unwrap() == it));
     }
 }

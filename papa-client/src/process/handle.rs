@@ -1,6 +1,7 @@
 //! A process to signal and to wait for.
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -107,6 +108,21 @@ impl Process {
         send(&self.info, pidfd, signal)
     }
 
+    /// Sends a signal to the process group that it leads: to it, to its children and to theirs, but
+    /// for those that have made themselves a group or a session of their own. Every process of
+    /// papad's leads a group.
+    ///
+    /// Before Linux 6.9 a group is signaled by its number, after the pidfd has told that the process
+    /// has not ended: one that ends at that very moment, and all of its group, and whose pid is
+    /// given to another group's leader then, is taken for that.
+    ///
+    /// # Errors
+    /// As [`Process::signal`]: what is left of the group of a process that has ended is not signaled.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        let pidfd = self.pidfd()?;
+        send_to_group(&self.info, pidfd, signal)
+    }
+
     /// Sends it [`Signal::KILL`]. When this returns it may still be ending: [`Process::wait`].
     ///
     /// # Errors
@@ -210,11 +226,34 @@ fn is_over(deadline: Deadline, error: &Error) -> bool {
 }
 
 pub(crate) fn send(info: &ProcessInfo, pidfd: BorrowedFd<'_>, signal: Signal) -> Result<()> {
+    send_by(info, pidfd, || sys::pidfd_send_signal(pidfd, signal.number()))
+}
+
+pub(crate) fn send_to_group(
+    info: &ProcessInfo,
+    pidfd: BorrowedFd<'_>,
+    signal: Signal,
+) -> Result<()> {
+    let number = signal.number();
+    send_by(info, pidfd, || match sys::pidfd_send_signal_to_group(pidfd, number) {
+        // The kernel does not know how.
+        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+            sys::kill_group(info.pid, number)
+        }
+        result => result,
+    })
+}
+
+fn send_by(
+    info: &ProcessInfo,
+    pidfd: BorrowedFd<'_>,
+    send: impl FnOnce() -> io::Result<()>,
+) -> Result<()> {
     // Until papad's keeper has reaped it, a process that has ended takes signals still.
     if sys::wait_readable(pidfd, Deadline::after(Duration::ZERO)).unwrap_or(false) {
         return Err(pidfd::ended(info));
     }
-    sys::pidfd_send_signal(pidfd, signal.number()).map_err(|error| {
+    send().map_err(|error| {
         if error.raw_os_error() == Some(Errno::ESRCH as i32) {
             return pidfd::ended(info);
         }

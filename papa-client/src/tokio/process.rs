@@ -15,7 +15,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::papa::own;
 use crate::process::{
-    End, PAUSE, ProcessId, ProcessInfo, Signal, kernels_word, papads_word, pidfd, send, unrecorded,
+    End, PAUSE, ProcessId, ProcessInfo, Signal, kernels_word, papads_word, pidfd, send,
+    send_to_group, unrecorded,
 };
 
 /// One process that papad hosts: [`papa_client::Process`](crate::Process) with calls to await.
@@ -86,6 +87,14 @@ impl Process {
     /// As [`papa_client::Process::signal`](crate::Process::signal).
     pub async fn signal(&self, signal: Signal) -> Result<()> {
         send(&self.info, self.pidfd().await?, signal)
+    }
+
+    /// Sends a signal to the process group that it leads.
+    ///
+    /// # Errors
+    /// As [`papa_client::Process::signal_group`](crate::Process::signal_group).
+    pub async fn signal_group(&self, signal: Signal) -> Result<()> {
+        send_to_group(&self.info, self.pidfd().await?, signal)
     }
 
     /// Sends it [`Signal::KILL`].

@@ -62,6 +62,8 @@ Processes
   listen=SOCKET,...         these sockets at 3, 4...: see sd_listen_fds(3)
   inherit=SOCKET,...        these sockets at their own fileno
   shell=1                   let /bin/sh -c run the command
+  replace=ended|taken       take the place of one of this name that has ended,
+                            or of one that has and whose output was taken
 
   In the command and in values of env, $(socket.NAME.port) is the port of a
   socket, and $(socket.NAME.fileno) its number in the process.

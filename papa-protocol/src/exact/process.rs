@@ -8,13 +8,14 @@ use super::words::{
     bad_value, c_text, flag, parse_number, refuse_nul, umask, umask_text, unknown_option,
 };
 use crate::options::{
-    Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, Pairs, ProcessOptions, Resource, Stderr, Stdout,
+    Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, Pairs, ProcessOptions, Replace, Resource, Stderr,
+    Stdout,
 };
 use crate::size;
 use crate::text::shown;
 
 const OPTIONS: &str = "uid=, gid=, dir=, umask=, bufsize=, overflow=, stdout=, stderr=, linger=, \
-                       shell=, listen=, inherit=, env.NAME= and rlimit.NAME=";
+                       shell=, listen=, inherit=, replace=, env.NAME= and rlimit.NAME=";
 /// The environment variables that `listen=` sets: see `sd_listen_fds(3)`.
 const LISTEN_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
@@ -39,6 +40,7 @@ pub(super) fn read(pairs: Pairs) -> Result<ProcessOptions, Failure> {
             b"shell" => options.shell = flag("shell", &value)?,
             b"listen" => options.listen = sockets("listen", &value)?,
             b"inherit" => options.inherit = sockets("inherit", &value)?,
+            b"replace" => options.replace = Some(replace(&value)?),
             _ => add_prefixed(&mut options, &key, value)?,
         }
     }
@@ -81,6 +83,14 @@ fn linger(value: &[u8]) -> Result<u64, Failure> {
     parse_number(value)
         .filter(|&milliseconds| milliseconds <= MAX_LINGER_MS)
         .ok_or_else(|| bad_value("linger", "from 0 to 3600000 milliseconds", value))
+}
+
+fn replace(value: &[u8]) -> Result<Replace, Failure> {
+    match value {
+        b"taken" => Ok(Replace::Taken),
+        b"ended" => Ok(Replace::Ended),
+        _ => Err(bad_value("replace", "taken or ended", value)),
+    }
 }
 
 /// The names of `listen=` or `inherit=`, separated by commas.
@@ -190,6 +200,7 @@ impl Line {
                 line = line.pair(key, names.join(&b','));
             }
         }
+        let mut line = line.maybe("replace", options.replace.map(Replace::as_str));
         for (resource, limit) in &options.rlimits {
             line = line.number(&format!("rlimit.{}", resource.as_str()), limit);
         }

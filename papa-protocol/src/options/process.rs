@@ -55,6 +55,29 @@ pub struct ProcessOptions {
     /// `inherit=`: names of the sockets that the process finds at their own file numbers. None is
     /// empty, holds `,`, is there twice or in `listen` too.
     pub inherit: Vec<Vec<u8>>,
+    /// `replace=`: which process of the same name it takes the place of. Like `watch` this is no
+    /// part of what the process is.
+    pub replace: Option<Replace>,
+}
+
+/// Which processes a new one of the same name takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// `taken`: one that has ended, and of whose output nothing is kept any more.
+    Taken,
+    /// `ended`: one that has ended, with its end and what is kept of its output.
+    Ended,
+}
+
+impl Replace {
+    /// `taken` or `ended`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 /// What happens to output when the buffer is full.

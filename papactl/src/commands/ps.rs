@@ -97,11 +97,11 @@ fn state(process: &ProcessInfo) -> comfy_table::Cell {
 
 /// The names of users, looked up once each.
 #[derive(Debug, Default)]
-struct Users(BTreeMap<u32, String>);
+pub(crate) struct Users(BTreeMap<u32, String>);
 
 impl Users {
     /// Whose a process is: the user that was asked for, or the one it runs as.
-    fn of(&mut self, process: &ProcessInfo) -> Option<String> {
+    pub(crate) fn of(&mut self, process: &ProcessInfo) -> Option<String> {
         let running = || {
             let path = format!("/proc/{}", process.pid);
             let owner = fs::metadata(path).ok().map(|it| it.uid());

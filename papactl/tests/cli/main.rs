@@ -5,12 +5,18 @@
 mod ctl;
 mod terminal;
 
+mod attach;
 mod completing;
 mod doctor;
 mod json;
 mod locks;
 mod processes;
+mod restart;
+mod rm;
+mod run;
 mod sockets;
 mod status;
+mod stop;
 mod upgrade;
 mod values;
+mod wait;

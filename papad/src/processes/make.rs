@@ -11,7 +11,7 @@ use nix::unistd::pipe2;
 
 use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::Stream;
-use papa_protocol::options::Stderr;
+use papa_protocol::options::{Replace, Stderr};
 
 use super::buffers::Share;
 use super::output::{Output, Pipes};
@@ -29,13 +29,16 @@ use crate::{limit, sys};
 
 impl Processes {
     /// Makes a process, or finds the one of this name if it was made of the same specification.
+    /// One that `replace` names is not found, but removed.
     ///
     /// # Errors
-    /// One sentence, of a bound that is met for instance; no process is left behind.
+    /// One sentence, of a bound that is met for instance. No process is left behind, and one that
+    /// was to be replaced may be removed.
     pub(crate) fn make(
         &self,
         name: &[u8],
         spec: Spec,
+        mut replace: Option<Replace>,
         identity: &Identity,
         sockets: &Sockets,
     ) -> Result<Arc<Process>, Failure> {
@@ -44,6 +47,15 @@ impl Processes {
             while let Some(existing) = table.by_name.get(name) {
                 if table.is_starting(existing) {
                     table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
+                } else if replace.take_if(|replace| existing.gives_way_to(*replace)).is_some() {
+                    // It has ended for good, so whatever has the name later is not hit.
+                    let existing = Arc::clone(existing);
+                    drop(table);
+                    self.remove(&existing).map_err(|error| {
+                        let what = format!("The process before it cannot be removed - {error}");
+                        Failure::new(limit::code_of(&error), what)
+                    })?;
+                    table = self.lock();
                 } else if existing.spec == spec {
                     return Ok(Arc::clone(existing));
                 } else {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use papa_protocol::frame::{Stream, Time};
+use papa_protocol::options::Replace;
 
 use super::ending::Ending;
 use super::output::{Output, Piece, Pipes};
@@ -187,6 +188,16 @@ impl Process {
         let state = self.lock();
         let State { life, removed, ref output, .. } = *state;
         Summary { life, removed, extent: output.extent(), readers: output.readers() }
+    }
+
+    /// Whether a new process of its name may take its place.
+    pub(crate) fn gives_way_to(&self, replace: Replace) -> bool {
+        let state = self.lock();
+        let (first, next, _) = state.output.extent();
+        match replace {
+            Replace::Taken => state.closed.is_some() && first == next,
+            Replace::Ended => matches!(state.life, Life::Exited(_)),
+        }
     }
 
     /// `NAME pid=... args=...`, as papa's clients parse it: args comes last.

@@ -100,6 +100,7 @@ impl Spec {
             linger_ms: Some(self.linger_ms),
             listen: self.listen.clone(),
             inherit: self.inherit.clone(),
+            replace: None,
         };
         MakeProcess { name, options, command: self.args.clone() }
     }

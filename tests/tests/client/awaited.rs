@@ -55,8 +55,12 @@ async fn processes_are_signaled_waited_for_and_stopped() {
         assert_eq!(kind(process.kill().await), ErrorKind::Ended);
         assert!(papa.remove_process("web").await.unwrap());
         let process = sleeper(papa, "web").await;
+        let again = papa.process_again("web").await.unwrap().replace_ended();
         let end = process.stop(DEADLINE).await.unwrap();
         assert_eq!(end.signal(), Some(Signal::TERM));
+        let process = again.make().await.unwrap();
+        process.signal_group(Signal::USR2).await.unwrap();
+        assert_eq!(process.wait().await.unwrap().signal(), Some(Signal::USR2));
         assert!(papa.remove_process("web").await.unwrap());
     }
 }

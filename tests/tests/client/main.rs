@@ -2,6 +2,7 @@
 //! client or a process is killed.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod again;
 mod awaited;
 mod coming_back;
 mod flood;

@@ -142,8 +142,9 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Result<Vec<Vec<u8>>, F
 fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome {
     let MakeProcess { name, options, command } = request;
     let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
+    let replace = options.replace;
     let spec = Spec::new(options, command, &identity, server.options.bufsize);
-    let process = server.processes.make(&name, spec, &identity, &server.sockets)?;
+    let process = server.processes.make(&name, spec, replace, &identity, &server.sockets)?;
     Ok(one(show::process(&process)))
 }
 

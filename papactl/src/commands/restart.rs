@@ -1,0 +1,179 @@
+//! `papactl restart`
+
+use clap::Args;
+use papa_client::{ErrorKind, Papa, Process, ProcessBuilder, ProcessId};
+
+use super::ps::Users;
+use crate::complete;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::names;
+use crate::output;
+use crate::shape::{self, Restarted};
+use crate::stopping::Stopping;
+use crate::text;
+
+/// How often what papad's server was killed over is asked for again.
+const MAX_TRIES: usize = 5;
+
+/// Stop processes, and start them again as they were made
+///
+/// All are stopped at the same time, as by papactl stop, and each is started when all have ended. One
+/// that has ended already is simply started. What the old one wrote and nobody took goes with it.
+///
+/// If a process cannot be started again, what it was made of is kept as the value
+/// papactl.restart.NAME, and to restart it once more tries that.
+#[derive(Debug, Args)]
+pub(crate) struct Restart {
+    /// Names, or beginnings of names with a *
+    #[arg(value_name = "NAME", required = true, add = complete::processes())]
+    names: Vec<String>,
+
+    #[command(flatten)]
+    stopping: Stopping,
+}
+
+/// A process that is to be made again.
+struct Again {
+    /// What it is made of.
+    builder: ProcessBuilder<Papa>,
+    /// The one before; `None` if that is gone.
+    old: Option<ProcessId>,
+    unread: u64,
+    name: String,
+}
+
+impl Restart {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let papa = context.connect()?;
+        let (listed, kept) = self.look(&papa)?;
+        let processes = names::handles(&papa, &listed)?;
+        // Whoever takes ends may take them off the list before they are made again.
+        let builders: Vec<ProcessBuilder<Papa>> = processes
+            .iter()
+            .map(|process| papa.process_again(process.name()))
+            .collect::<papa_client::Result<_>>()?;
+        let (stopped, mut trouble) = self.stopping.stop(&papa, processes);
+        let mut again = kept;
+        for (it, builder) in stopped.iter().zip(builders).filter(|(it, _)| it.end.is_some()) {
+            again.push(Again::of(&it.process, builder)?);
+        }
+        let mut restarted = Vec::new();
+        for it in again {
+            match it.make(&papa) {
+                Ok(process) => restarted.push((process, it.unread)),
+                Err(failure) => {
+                    trouble.get_or_insert(failure);
+                }
+            }
+        }
+        said(context, &restarted)?;
+        trouble.map_or_else(|| self.stopping.still_running(&stopped).map(|()| Exit::DONE), Err)
+    }
+
+    /// The names that are on papad's list, and those that were to be made again and could not.
+    fn look(&self, papa: &Papa) -> Result<(Vec<String>, Vec<Again>)> {
+        let (mut listed, mut kept) = (Vec::new(), Vec::new());
+        for name in &self.names {
+            if !names::is_wildcard(name)
+                && papa.process_named(name)?.is_none()
+                && let Some(request) = papa.get(value_of(name))?
+            {
+                let builder = papa.process_of_request(request)?;
+                kept.push(Again { builder, old: None, unread: 0, name: name.clone() });
+            } else {
+                listed.push(name.clone());
+            }
+        }
+        Ok((listed, kept))
+    }
+}
+
+impl Again {
+    /// One that has ended, to be made again.
+    fn of(process: &Process, builder: ProcessBuilder<Papa>) -> Result<Self> {
+        let unread = process.reload()?.map_or(0, |info| shape::unread(&info));
+        Ok(Self { builder, old: Some(process.id()), unread, name: process.name().to_string() })
+    }
+
+    fn make(&self, papa: &Papa) -> Result<Process> {
+        let process = match self.try_make() {
+            Err(error) => return Err(self.keep(papa, error)),
+            Ok(process) => process,
+        };
+        if papa.get(value_of(&self.name))?.is_some() {
+            papa.unset(value_of(&self.name))?;
+        }
+        Ok(process)
+    }
+
+    /// Makes it, once, however often papad's server is killed meanwhile.
+    fn try_make(&self) -> papa_client::Result<Process> {
+        let replacing = self.builder.clone().replace_ended();
+        let mut result = replacing.make();
+        for _ in 1..MAX_TRIES {
+            if !result.as_ref().is_err_and(|error| error.kind() == ErrorKind::Disconnected) {
+                break;
+            }
+            // What was made is found, and it may have ended since.
+            result = self.builder.make();
+            if result.as_ref().is_ok_and(|process| Some(process.id()) == self.old) {
+                result = replacing.make();
+            }
+        }
+        result
+    }
+
+    /// Sees to it that what it is made of is not lost; returns what to say.
+    fn keep(&self, papa: &Papa, error: papa_client::Error) -> Failure {
+        let name = &self.name;
+        if papa.process_named(name).is_ok_and(|listed| listed.is_some()) {
+            return error.into();
+        }
+        let request = match self.builder.to_request() {
+            Ok(request) => request,
+            Err(error) => return error.into(),
+        };
+        let kept = again(|| papa.set(value_of(name), &request));
+        let what = format!("{name} has ended and cannot be started again: {error}");
+        let hint = match kept {
+            Ok(()) => format!("put that right, and \"papactl restart {name}\" tries once more"),
+            Err(_) => format!("papad keeps nothing of it; this request makes it: {request}"),
+        };
+        Failure::new(Exit::of_error(error.kind()), what).hint(hint)
+    }
+}
+
+/// Does what may be done twice, until papad has answered.
+fn again<T>(call: impl Fn() -> papa_client::Result<T>) -> papa_client::Result<T> {
+    let mut result = call();
+    for _ in 1..MAX_TRIES {
+        match result {
+            Err(error) if error.kind() == ErrorKind::Disconnected => result = call(),
+            result => return result,
+        }
+    }
+    result
+}
+
+/// The value that keeps what a process was made of, which could not be started again.
+fn value_of(name: &str) -> String {
+    format!("papactl.restart.{name}")
+}
+
+fn said(context: &Context, restarted: &[(Process, u64)]) -> Result<()> {
+    if context.output.is_json() {
+        let mut users = Users::default();
+        let shape = restarted.iter().map(|(process, unread)| Restarted {
+            process: shape::Process::new(process.info(), users.of(process.info())),
+            unread_dropped: *unread,
+        });
+        return output::json(&shape.collect::<Vec<_>>());
+    }
+    for (process, unread) in restarted {
+        let (name, pid) = (process.name(), process.info().pid);
+        output::line(format_args!("{name} runs as pid {pid}{}", text::gone(*unread)))?;
+    }
+    Ok(())
+}

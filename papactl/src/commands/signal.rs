@@ -1,0 +1,59 @@
+//! `papactl signal`
+
+use clap::Args;
+use papa_client::ErrorKind;
+
+use crate::complete;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::failure::{Failure, Result};
+use crate::names;
+use crate::output;
+use crate::shape::Named;
+
+/// Send processes a signal
+///
+/// A process that has ended is an error, and the others are signaled all the same. A wildcard stands
+/// for those that run.
+#[derive(Debug, Args)]
+pub(crate) struct Signal {
+    /// A name or a number: HUP, SIGHUP, 1
+    #[arg(value_name = "SIGNAL", add = complete::signals())]
+    what: papa_client::Signal,
+
+    /// Names, or beginnings of names with a *
+    #[arg(value_name = "NAME", required = true, add = complete::processes())]
+    names: Vec<String>,
+
+    /// Signal their process groups: their children and theirs, too
+    #[arg(long, short = 'g')]
+    group: bool,
+}
+
+impl Signal {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit> {
+        let papa = context.connect()?;
+        let is_named = |name: &[u8]| self.names.iter().any(|it| it.as_bytes() == name);
+        let (mut signaled, mut trouble) = (Vec::new(), None);
+        for process in names::handles(&papa, &self.names)? {
+            let sent = if self.group {
+                process.signal_group(self.what)
+            } else {
+                process.signal(self.what)
+            };
+            match sent {
+                Ok(()) => signaled.push(Named::new(process.name().as_bytes())),
+                Err(error)
+                    if error.kind() == ErrorKind::Ended && !is_named(process.name().as_bytes()) => {
+                }
+                Err(error) => {
+                    trouble.get_or_insert(Failure::from(error));
+                }
+            }
+        }
+        if context.output.is_json() {
+            output::json(&signaled)?;
+        }
+        trouble.map_or(Ok(Exit::DONE), Err)
+    }
+}

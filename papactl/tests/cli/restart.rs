@@ -1,0 +1,112 @@
+//! restart.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use papad_tests::exact::{Exact, quoted};
+use papad_tests::{Papad, ScratchDir, eventually};
+use serde_json::{Value, json};
+
+use crate::ctl::Ctl;
+
+fn show(papad: &Papad, name: &str) -> String {
+    Exact::tcp(papad).ask_line(format!("show process {name}"))
+}
+
+fn of(ctl: &Ctl, name: &str, key: &str) -> Value {
+    ctl.json(&["ps", name])[0][key].clone()
+}
+
+#[test]
+fn a_process_is_stopped_and_made_again_the_same() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    for ctl in [Ctl::of(&papad), Ctl::over_unix(&papad)] {
+        Exact::tcp(&papad).ask(format!(
+            "make process web dir=/ umask=027 bufsize=64k linger=7 stderr=stdout rlimit.core=0 \
+             \"env.A=b \\xff\" -- /bin/sh -c {}",
+            quoted("echo hello; exec sleep 1000")
+        ));
+        let (old, made_of) = (of(&ctl, "web", "pid"), show(&papad, "web"));
+        eventually("it has written", || of(&ctl, "web", "unread") == 6);
+        let line = ctl.ok(&["restart", "web"]);
+        let new = of(&ctl, "web", "pid");
+        assert_ne!(new, old);
+        let gone = "6 bytes that nobody had taken are gone";
+        assert_eq!(line, format!("web runs as pid {new}; {gone}\n"));
+        assert_eq!(show(&papad, "web"), made_of);
+        // One that has ended is simply made again.
+        ctl.ok(&["stop", "web"]);
+        let json = ctl.json(&["restart", "w*"]);
+        assert_eq!((&json[0]["name"], &json[0]["state"]), (&json!("web"), &json!("running")));
+        assert!(json[0]["unread_dropped"].is_number());
+        assert_eq!(ctl.fails(&["restart", "none"]).0, 3);
+        assert_eq!(ctl.ok(&["restart", "none*"]), "");
+        ctl.ok(&["stop", "web"]);
+        ctl.ok(&["rm", "web"]);
+    }
+}
+
+#[test]
+fn what_does_not_end_is_not_made_again_and_the_others_are() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    papad.session().ask("make process a /bin/sleep 1000");
+    papad.session().ask("make process b /bin/sleep 1000");
+    let pids = || (of(&ctl, "a", "pid"), of(&ctl, "b", "pid"));
+    let before = pids();
+    // b takes a signal that a does not mind, since a is stopped.
+    ctl.ok(&["signal", "STOP", "a"]);
+    let ran = ctl.run(&["restart", "a", "b", "--grace=500ms"]);
+    assert_eq!(ran.status, Some(6));
+    assert!(ran.error().starts_with("papactl: a still runs after 500ms; "), "{}", ran.error());
+    let after = pids();
+    assert_eq!((after.0 == before.0, after.1 == before.1), (true, false));
+    ctl.ok(&["restart", "a", "--grace=1ms", "--kill"]);
+    assert_ne!(pids().0, before.0);
+}
+
+#[test]
+fn what_cannot_be_started_again_is_not_lost() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let program = scratch.join("program");
+    fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    let let_run = |mode| fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+    let_run(0o755);
+    ctl.ok(&["run", "web", "--", &program]);
+    let made_of = show(&papad, "web");
+    let_run(0o644);
+    for _ in 0..2 {
+        let (status, error) = ctl.fails(&["restart", "web"]);
+        assert_eq!(status, 1);
+        let begin = "papactl: web has ended and cannot be started again: Bad command";
+        let end = "; put that right, and \"papactl restart web\" tries once more";
+        assert!(error.starts_with(begin) && error.ends_with(end), "{error}");
+        assert_eq!(ctl.ok(&["get", "papactl.restart.web"]), format!("{made_of}\n"));
+    }
+    let_run(0o755);
+    let line = ctl.ok(&["restart", "web"]);
+    assert_eq!(line, format!("web runs as pid {}\n", of(&ctl, "web", "pid")));
+    assert_eq!(show(&papad, "web"), made_of);
+    assert_eq!(ctl.json(&["values"]), json!([]));
+}
+
+#[test]
+fn it_is_made_again_once_though_the_server_is_killed() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    papad.session().ask("make process web /bin/sleep 1000");
+    for _ in 0..5 {
+        let before = of(&ctl, "web", "id");
+        let restarting = ctl.start(&["restart", "web"]);
+        papad.kill_server();
+        let ran = crate::ctl::Ran::of(restarting);
+        assert_eq!((ran.status, ran.error().as_str()), (Some(0), ""));
+        let web = ctl.json(&["ps"]);
+        assert_eq!(web.as_array().unwrap().len(), 1);
+        assert_eq!(web[0]["state"], json!("running"));
+        assert_ne!(web[0]["id"], before);
+    }
+}

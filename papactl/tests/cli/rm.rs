@@ -1,0 +1,53 @@
+//! rm.
+
+use papad_tests::exact::{Exact, make_writer};
+use papad_tests::{Papad, eventually, procfs};
+use serde_json::json;
+
+use crate::ctl::Ctl;
+
+#[test]
+fn what_has_ended_is_removed_with_its_output() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_writer(&mut Exact::tcp(&papad), "web.1", "hello");
+    make_writer(&mut Exact::tcp(&papad), "web.2", "x");
+    make_writer(&mut Exact::tcp(&papad), "web.3", "");
+    ctl.ok(&["stop", "web.1", "web.2"]);
+    // A wildcard stands for those that have ended.
+    assert_eq!(
+        ctl.ok(&["rm", "web.*", "none*"]),
+        "web.1 is removed; 5 bytes that nobody had taken are gone\n\
+         web.2 is removed; 1 byte that nobody had taken is gone\n"
+    );
+    assert_eq!(ctl.ok(&["rm", "web.*"]), "");
+    assert_eq!(ctl.json(&["ps"])[0]["name"], json!("web.3"));
+    assert_eq!(ctl.fails(&["rm", "web.1"]).0, 3);
+}
+
+#[test]
+fn what_runs_is_refused_unless_it_is_to_be_forgotten() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let pid = make_writer(&mut Exact::tcp(&papad), "web", "hello");
+    make_writer(&mut Exact::tcp(&papad), "job", "");
+    ctl.ok(&["stop", "job"]);
+    assert_eq!(
+        ctl.fails(&["rm", "job", "web"]),
+        (
+            7,
+            format!(
+                "papactl: web runs as pid {pid}; \"papactl stop web\" ends it; with --running \
+                 papad forgets it, and it runs on"
+            )
+        )
+    );
+    assert_eq!(ctl.json(&["ps"]).as_array().unwrap().len(), 2, "nothing was removed");
+    let removed = ctl.json(&["rm", "--running", "web"]);
+    assert_eq!((&removed[0]["running"], &removed[0]["pid"]), (&json!(true), &json!(pid)));
+    assert_eq!(removed[0]["unread_dropped"], json!(5));
+    assert!(procfs::stat(pid).is_some_and(|it| !it.is_zombie()));
+    assert_eq!(ctl.json(&["ps", "web"])[0]["removed"], json!(true));
+    ctl.ok(&["stop", "web"]);
+    eventually("it has left the list", || ctl.json(&["ps", "web*"]) == json!([]));
+}

@@ -1,0 +1,107 @@
+//! stop and signal.
+
+use papad_tests::{Fifo, Papad, ScratchDir, eventually, procfs};
+use serde_json::json;
+
+use crate::ctl::Ctl;
+
+/// Has a shell run this line as a process of this name.
+fn run(ctl: &Ctl, name: &str, line: &str) {
+    ctl.ok(&["run", name, "--", "/bin/sh", "-c", line]);
+}
+
+/// Has a process run that does not mind SIGTERM, and returns when it does not.
+fn run_stubborn(ctl: &Ctl, name: &str, scratch: &ScratchDir) {
+    let ready = Fifo::new(scratch, name);
+    let path = ready.path();
+    run(ctl, name, &format!("trap '' TERM; echo ready >{path}; while :; do sleep 1000; done"));
+    ready.read_line();
+}
+
+#[test]
+fn processes_are_asked_to_end_and_waited_for() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    for ctl in [Ctl::of(&papad), Ctl::over_unix(&papad)] {
+        run(&ctl, "a", "exit 3");
+        ctl.run(&["wait", "a"]);
+        run(&ctl, "b", "exec sleep 1000");
+        run(&ctl, "c.1", "exec sleep 1000");
+        assert_eq!(
+            ctl.ok(&["stop", "a", "b", "none*"]),
+            "a has ended already (exit status 3)\nb has ended (signal TERM)\n"
+        );
+        let json = ctl.json(&["stop", "--signal", "SIGINT", "c*", "a"]);
+        assert_eq!((&json[0]["name"], &json[0]["signal"]), (&json!("c.1"), &json!("INT")));
+        assert_eq!((&json[0]["already"], &json[1]["already"]), (&json!(false), &json!(true)));
+        assert_eq!(ctl.fails(&["stop", "a", "none"]).0, 3);
+        ctl.ok(&["rm", "*"]);
+    }
+}
+
+#[test]
+fn what_does_not_end_is_told_or_killed() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    run_stubborn(&ctl, "a", &scratch);
+    run_stubborn(&ctl, "b", &scratch);
+    run(&ctl, "c", "exec sleep 1000");
+    let words = ["stop", "a", "b", "c", "--grace", "500ms"];
+    let ran = ctl.run(&words);
+    assert_eq!(ran.status, Some(6));
+    assert_eq!(ran.text(), "c has ended (signal TERM)\n", "the others are not waited for");
+    assert_eq!(
+        ran.error(),
+        "papactl: a and b still run after 500ms; \"papactl stop --kill a b\" ends what does not\n"
+    );
+    assert_eq!(
+        ctl.ok(&[&words[..], &["--kill"]].concat()),
+        "a has ended (signal KILL)\nb has ended (signal KILL)\nc has ended already (signal TERM)\n"
+    );
+}
+
+#[test]
+fn a_group_ends_with_the_process_that_leads_it() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "fifo");
+    for words in [&["stop", "web", "--group"][..], &["signal", "--group", "TERM", "web"]] {
+        run(&ctl, "web", &format!("sleep 1000 & echo $! >{}; wait", fifo.path()));
+        let child: i32 = fifo.read_line().parse().unwrap();
+        ctl.ok(words);
+        eventually("the child has ended", || procfs::stat(child).is_none_or(|it| it.is_zombie()));
+        assert_eq!(ctl.run(&["wait", "web"]).status, Some(143));
+        ctl.ok(&["rm", "web"]);
+    }
+}
+
+#[test]
+fn a_signal_is_sent_by_name_or_number() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    let fifo = Fifo::new(&scratch, "fifo");
+    let path = fifo.path();
+    let line = format!(
+        "trap 'echo got >{path}' HUP; echo ready >{path}; while :; do sleep 1000 & wait; done"
+    );
+    for ctl in [Ctl::of(&papad), Ctl::over_unix(&papad)] {
+        run(&ctl, "web", &line);
+        assert_eq!(fifo.read_line(), "ready");
+        for signal in ["HUP", "SIGHUP", "hup", "1"] {
+            assert_eq!(ctl.ok(&["signal", signal, "web"]), "");
+            assert_eq!(fifo.read_line(), "got");
+        }
+        assert_eq!(ctl.json(&["signal", "KILL", "*"]), json!([{"name": "web"}]));
+        assert_eq!(ctl.run(&["wait", "web"]).status, Some(137));
+        assert_eq!(
+            ctl.fails(&["signal", "HUP", "web"]),
+            (3, "papactl: the process web has ended".to_owned())
+        );
+        assert_eq!(ctl.ok(&["signal", "HUP", "w*"]), "");
+        assert_eq!(ctl.run(&["signal", "HANGUP", "web"]).status, Some(2));
+        assert_eq!(ctl.run(&["signal", "HUP"]).status, Some(2));
+        ctl.ok(&["rm", "web"]);
+    }
+}
