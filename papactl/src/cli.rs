@@ -27,6 +27,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Logs(commands::logs::Logs),
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
@@ -37,6 +38,7 @@ enum Command {
 impl Command {
     fn run(self, context: &Context) -> Result<Exit> {
         match self {
+            Self::Logs(it) => it.run(context),
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),

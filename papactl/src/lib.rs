@@ -17,6 +17,7 @@ mod output;
 mod shape;
 mod text;
 mod time;
+mod waiter;
 
 use std::process::ExitCode;
 

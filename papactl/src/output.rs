@@ -29,6 +29,11 @@ impl Output {
         self.is_json
     }
 
+    /// Whether standard output is to have colours.
+    pub(crate) fn in_colour(&self) -> bool {
+        self.in_colour
+    }
+
     /// Writes a table as wide as the terminal; elsewhere as wide as it is.
     pub(crate) fn table(&self, table: &Table) -> Result<()> {
         line(table.render(terminal_width(), self.in_colour))

@@ -108,6 +108,38 @@ pub(crate) fn text_or_base64(bytes: &[u8]) -> (Option<String>, Option<String>) {
     }
 }
 
+/// What `logs` shows: one object a line, told apart by `kind`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Logged {
+    /// A line of output, without its newline: as text, or if it is none, in base64.
+    Line {
+        name: String,
+        id: String,
+        stream: &'static str,
+        /// When papad read its first byte.
+        time: String,
+        /// Of its first byte.
+        position: u64,
+        text: Option<String>,
+        base64: Option<String>,
+        /// No newline followed: it was too long for one object, or the output ended there.
+        partial: bool,
+    },
+    /// Output was pushed out before anybody read it.
+    Lost {
+        name: String,
+        id: String,
+        /// Where output goes on after it.
+        position: u64,
+        bytes: u64,
+    },
+    /// The process has ended, and all of its output was shown.
+    End { name: String, id: String, time: String, exit_status: Option<i32>, signal: Option<String> },
+    /// Somebody has removed the process.
+    Removed { name: String, id: String },
+}
+
 /// A name, of what was changed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Named {
