@@ -31,6 +31,7 @@ enum Command {
     Ps(commands::ps::Ps),
     Get(commands::get::Get),
     Set(commands::set::Set),
+    Top(commands::top::Top),
     Unset(commands::unset::Unset),
     Values(commands::values::Values),
 }
@@ -42,6 +43,7 @@ impl Command {
             Self::Ps(it) => it.run(context),
             Self::Get(it) => it.run(context),
             Self::Set(it) => it.run(context),
+            Self::Top(it) => it.run(context),
             Self::Unset(it) => it.run(context),
             Self::Values(it) => it.run(context),
         }

@@ -140,6 +140,42 @@ pub(crate) enum Logged {
     Removed { name: String, id: String },
 }
 
+/// What `top` has seen since it looked last.
+#[derive(Debug, Serialize)]
+pub(crate) struct Top {
+    pub(crate) time: String,
+    pub(crate) papad: TopPapad,
+    /// Bytes of output a second, of all processes together.
+    pub(crate) rate: u64,
+    pub(crate) processes: Vec<TopProcess>,
+}
+
+/// papad itself.
+#[derive(Debug, Serialize)]
+pub(crate) struct TopPapad {
+    pub(crate) version: String,
+    pub(crate) server: i32,
+    pub(crate) starts: u64,
+    pub(crate) uptime_seconds: u64,
+    pub(crate) sessions: usize,
+    pub(crate) descriptors: u64,
+    pub(crate) descriptors_allowed: u64,
+}
+
+/// A process and its output.
+#[derive(Debug, Serialize)]
+pub(crate) struct TopProcess {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) state: &'static str,
+    /// Bytes of output a second.
+    pub(crate) rate: u64,
+    pub(crate) written: u64,
+    pub(crate) unread: u64,
+    pub(crate) lost: u64,
+    pub(crate) command: String,
+}
+
 /// A name, of what was changed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Named {
