@@ -5,5 +5,7 @@
 mod ctl;
 mod terminal;
 
+mod logs;
 mod processes;
+mod top;
 mod values;

@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_graph_is_of_a_minute_and_its_greatest_bar_is_full() {
         let rates = rates(&[(0, 0), (30, 60_000), (59, 60_000), (60, 64_000)]);
-        assert_eq!(rates.graph(id(1), 6), "   ▄ █");
+        assert_eq!(rates.graph(id(1), 6), "  ▄  █");
         assert_eq!(rates.graph(id(2), 6), "      ");
         // What is a minute old has left it.
         let long: Vec<(u64, u64)> = (0..1000).map(|second| (second, second)).collect();
