@@ -26,16 +26,24 @@ impl Answers {
         let commands = vec![
             ("doctor", schema::<Vec<Finding>>(of)),
             ("get", schema::<shape::StoredValue>(of)),
+            ("logs", schema::<shape::Logged>(of)),
             ("ps", schema::<Vec<shape::Process>>(of)),
+            ("restart", schema::<Vec<shape::Restarted>>(of)),
+            ("rm", schema::<Vec<shape::Removed>>(of)),
+            ("run", schema::<shape::Process>(of)),
             ("set", schema::<shape::Named>(of)),
+            ("signal", schema::<Vec<shape::Named>>(of)),
             ("socket adopt", schema::<shape::Socket>(of)),
             ("socket make", schema::<shape::Socket>(of)),
             ("socket rm", schema::<Vec<shape::Named>>(of)),
             ("sockets", schema::<Vec<shape::Socket>>(of)),
             ("status", schema::<shape::Status>(of)),
+            ("stop", schema::<Vec<shape::Stopped>>(of)),
+            ("top", schema::<shape::Top>(of)),
             ("unset", schema::<Vec<shape::Named>>(of)),
             ("upgrade", schema::<shape::Upgraded>(of)),
             ("values", schema::<Vec<shape::StoredValue>>(of)),
+            ("wait", schema::<Vec<shape::Ended>>(of)),
         ];
         let error = schema::<Report>(of);
         Self { commands, error, shapes: generator.take_definitions(true) }

@@ -29,6 +29,8 @@ pub(crate) struct Cli {
 enum Command {
     Run(Box<commands::run::Run>),
     Ps(commands::ps::Ps),
+    Logs(commands::logs::Logs),
+    Top(commands::top::Top),
     Wait(commands::wait::Wait),
     Stop(commands::stop::Stop),
     Signal(commands::signal::Signal),
@@ -51,6 +53,8 @@ impl Command {
         match self {
             Self::Run(it) => it.run(context),
             Self::Ps(it) => it.run(context),
+            Self::Logs(it) => it.run(context),
+            Self::Top(it) => it.run(context),
             Self::Wait(it) => it.run(context),
             Self::Stop(it) => it.run(context),
             Self::Signal(it) => it.run(context),

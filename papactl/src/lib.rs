@@ -15,13 +15,17 @@ mod exit;
 mod failure;
 mod finding;
 mod interrupts;
+mod live;
 mod names;
 mod output;
 mod procfs;
+mod screen;
 mod shape;
 mod stopping;
 mod text;
 mod time;
+mod users;
+mod waiter;
 
 use std::process::ExitCode;
 

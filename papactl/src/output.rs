@@ -29,6 +29,17 @@ impl Output {
         self.is_json
     }
 
+    /// Whether standard output is to have colours.
+    pub(crate) fn in_colour(&self) -> bool {
+        self.in_colour
+    }
+
+    /// The lines of a table that fits this width.
+    pub(crate) fn fit(&self, table: &Table, width: u16) -> Vec<String> {
+        let text = table.render(Some(width), self.in_colour);
+        text.lines().map(str::to_owned).collect()
+    }
+
     /// Writes a table as wide as the terminal; elsewhere as wide as it is.
     pub(crate) fn table(&self, table: &Table) -> Result<()> {
         line(table.render(terminal_width(), self.in_colour))
@@ -54,9 +65,14 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     Ok(stdout.flush()?)
 }
 
+/// Whether standard output is a terminal.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Columns of the terminal, if standard output is one.
 pub(crate) fn terminal_width() -> Option<u16> {
-    if !io::stdout().is_terminal() {
+    if !is_terminal() {
         return None;
     }
     // A terminal that does not know its size says 0.

@@ -10,11 +10,17 @@ use serde::Serialize;
 use crate::text;
 use crate::time;
 
+mod ended;
+mod logged;
 mod socket;
 mod status;
+mod top;
 
+pub(crate) use ended::{Ended, Removed, Restarted, Stopped};
+pub(crate) use logged::Logged;
 pub(crate) use socket::Socket;
 pub(crate) use status::{Status, Upgraded};
+pub(crate) use top::{Top, TopPapad, TopProcess};
 
 /// A process.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -108,53 +114,6 @@ pub(crate) fn unread(info: &ProcessInfo) -> u64 {
 pub(crate) fn end(end: Option<End>) -> (Option<i32>, Option<String>) {
     let signal = end.and_then(End::signal).map(|signal| signal.to_string());
     (end.and_then(End::code), signal)
-}
-
-/// A process that has ended, or one of these that were waited for.
-#[derive(Debug, Serialize)]
-pub(crate) struct Ended {
-    pub(crate) name: String,
-    pub(crate) id: String,
-    pub(crate) pid: i32,
-    pub(crate) exit_status: Option<i32>,
-    pub(crate) signal: Option<String>,
-}
-
-impl Ended {
-    pub(crate) fn new(info: &ProcessInfo, how: End) -> Self {
-        let (exit_status, signal) = end(Some(how));
-        let (name, id) = (info.name.to_string(), info.id.to_string());
-        Self { name, id, pid: info.pid, exit_status, signal }
-    }
-}
-
-/// A process that was to be stopped, and has ended.
-#[derive(Debug, Serialize)]
-pub(crate) struct Stopped {
-    #[serde(flatten)]
-    pub(crate) ended: Ended,
-    /// Whether it had before.
-    pub(crate) already: bool,
-}
-
-/// A process that was made again.
-#[derive(Debug, Serialize)]
-pub(crate) struct Restarted {
-    #[serde(flatten)]
-    pub(crate) process: Process,
-    /// Bytes of the one before that nobody had taken.
-    pub(crate) unread_dropped: u64,
-}
-
-/// A process that papad has forgotten.
-#[derive(Debug, Serialize)]
-pub(crate) struct Removed {
-    pub(crate) name: String,
-    pub(crate) id: String,
-    pub(crate) pid: i32,
-    /// Whether it runs on.
-    pub(crate) running: bool,
-    pub(crate) unread_dropped: u64,
 }
 
 /// A stored value: as text, or if it is none, in base64.

@@ -4,6 +4,29 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 
+use papa_client::{End, ProcessInfo, State};
+
+/// How good a thing is, for those who give it a colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Plain,
+    Odd,
+    Bad,
+}
+
+/// How it is with a process, in one word or two.
+pub(crate) fn state(process: &ProcessInfo) -> (String, Tone) {
+    match process.state {
+        State::Running if process.removed => ("removed".into(), Tone::Odd),
+        State::Running => ("running".into(), Tone::Good),
+        State::Exited { end: End::Exited(0), .. } => ("done".into(), Tone::Plain),
+        State::Exited { end: End::Exited(code), .. } => (format!("exit {code}"), Tone::Bad),
+        State::Exited { end: End::Signaled(signal), .. } => (signal.to_string(), Tone::Bad),
+        State::Exited { .. } => ("ended".into(), Tone::Odd),
+    }
+}
+
 /// Text that a terminal may be sent: control characters, and bytes that are no UTF-8, as `\xHH`.
 pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
 /// How long ago something was.
 pub(crate) fn since(time: SystemTime) -> Duration {
@@ -28,6 +30,28 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     Timestamp::try_from(time).unwrap_or_default().to_string()
 }
 
+/// A time as RFC 3339 has it, in this machine's time zone and to the millisecond.
+pub(crate) fn local(time: SystemTime) -> String {
+    let time = Timestamp::try_from(time).unwrap_or_default().to_zoned(TimeZone::system());
+    time.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+}
+
+/// A point in time as people write it: how long ago (`10m`, `2d 3h`), or a time of RFC 3339, where
+/// this machine's time zone and midnight need not be said.
+pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time.into());
+    }
+    if let Ok(time) = text.parse::<DateTime>() {
+        let zoned = time.to_zoned(TimeZone::system());
+        return zoned.map(|it| it.timestamp().into()).map_err(|error| error.to_string());
+    }
+    let ago = text.parse::<Span>().ok().filter(|span| !span.is_negative());
+    let time = ago.and_then(|span| Zoned::now().checked_sub(span).ok());
+    time.map(|it| it.timestamp().into())
+        .ok_or_else(|| "say how long ago, as 10m, or when, as 2026-11-22T10:00".to_owned())
+}
+
 /// A length of time as people write it: `500ms`, `1m 30s`, or a number of seconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|it| Duration::try_from_secs_f64(it).ok());
@@ -40,6 +64,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_moment_is_a_time_or_how_long_ago_it_was() {
+        let at = |text: &str| rfc3339(moment(text).unwrap());
+        assert_eq!(at("2026-11-22T10:00:00.5+01:00"), "2026-11-22T09:00:00.5Z");
+        assert_eq!(moment("2026-11-22"), moment("2026-11-22T00:00"));
+        let ago = since(moment("1h 30m").unwrap()).as_secs();
+        assert!((5400..5500).contains(&ago), "{ago}");
+        for text in ["", "soon", "-5m", "25:00"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn a_duration_has_units_or_is_in_seconds() {
         for (text, milliseconds) in [("2", 2000), ("0.5", 500), ("250ms", 250), ("1m 30s", 90_000)]
         {
@@ -48,6 +84,12 @@ mod tests {
         for text in ["", "-1", "-1s", "NaN", "soon"] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_local_time_is_the_same_time() {
+        let time = moment("2026-11-22T09:00:00.123Z").unwrap();
+        assert_eq!(moment(&local(time)), Ok(time));
     }
 
     #[test]

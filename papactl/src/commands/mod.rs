@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod lock;
+pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod restart;
 pub(crate) mod rm;
@@ -13,6 +14,7 @@ pub(crate) mod socket;
 pub(crate) mod sockets;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod top;
 pub(crate) mod unset;
 pub(crate) mod upgrade;
 pub(crate) mod values;

@@ -1,23 +1,21 @@
 //! `papactl ps`
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-
 use clap::Args;
 use comfy_table::Color;
-use nix::unistd::{Uid, User};
-use papa_client::{End, ProcessInfo, State};
+use papa_client::ProcessInfo;
 
 use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
 use crate::names;
-use crate::output::{self, Column, Row, Table, cell, number};
+use crate::output::{self, Column, Output, Row, Table, cell, number};
 use crate::shape::{self, Process};
-use crate::text;
+use crate::text::{self, Tone};
 use crate::time;
+use crate::users::Users;
+
+mod watch;
 
 /// Show the processes that papad hosts
 ///
@@ -29,6 +27,14 @@ pub(crate) struct Ps {
     /// Only these: names, or beginnings of names with a *
     #[arg(value_name = "NAME", add = complete::processes())]
     names: Vec<String>,
+
+    /// Go on to show them, until q or Ctrl-C
+    ///
+    /// On a terminal the table is drawn anew in place, as soon as a process starts or ends, and
+    /// otherwise once a second. Elsewhere it is written again each time when other processes are
+    /// there or one has ended.
+    #[arg(long, short = 'w')]
+    watch: bool,
 }
 
 const COLUMNS: [Column; 9] = [
@@ -47,15 +53,25 @@ impl Ps {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
         let processes = names::processes(&papa, &self.names)?;
-        let mut users = Users::default();
-        if context.output.is_json() {
-            let processes: Vec<Process> =
-                processes.iter().map(|it| Process::new(it, users.of(it))).collect();
-            output::json(&processes)?;
-        } else {
-            context.output.table(&table(&processes, &mut users))?;
+        if !self.watch {
+            show(&context.output, &processes, &mut Users::default())?;
+            return Ok(Exit::DONE);
         }
-        Ok(Exit::DONE)
+        if output::is_terminal() && !context.output.is_json() {
+            watch::on_terminal(&papa, self.names, &context.output)
+        } else {
+            watch::anywhere(&papa, &self.names, &context.output)
+        }
+    }
+}
+
+fn show(output: &Output, processes: &[ProcessInfo], users: &mut Users) -> Result<()> {
+    if output.is_json() {
+        let processes: Vec<Process> =
+            processes.iter().map(|it| Process::new(it, users.of(it))).collect();
+        output::json(&processes)
+    } else {
+        output.table(&table(processes, users))
     }
 }
 
@@ -83,39 +99,12 @@ fn row(process: &ProcessInfo, user: Option<String>) -> Row {
     ]
 }
 
-/// How it is with a process, in one word or two.
 fn state(process: &ProcessInfo) -> comfy_table::Cell {
-    match process.state {
-        State::Running if process.removed => cell("removed").fg(Color::Yellow),
-        State::Running => cell("running").fg(Color::Green),
-        State::Exited { end: End::Exited(0), .. } => cell("done"),
-        State::Exited { end: End::Exited(code), .. } => cell(format!("exit {code}")).fg(Color::Red),
-        State::Exited { end: End::Signaled(signal), .. } => cell(signal).fg(Color::Red),
-        State::Exited { .. } => cell("ended").fg(Color::Yellow),
-    }
-}
-
-/// The names of users, looked up once each.
-#[derive(Debug, Default)]
-pub(crate) struct Users(BTreeMap<u32, String>);
-
-impl Users {
-    /// Whose a process is: the user that was asked for, or the one it runs as.
-    pub(crate) fn of(&mut self, process: &ProcessInfo) -> Option<String> {
-        let running = || {
-            let path = format!("/proc/{}", process.pid);
-            let owner = fs::metadata(path).ok().map(|it| it.uid());
-            owner.filter(|_| process.is_running())
-        };
-        let uid = process.uid.or_else(running)?;
-        Some(self.name(uid))
-    }
-
-    fn name(&mut self, uid: u32) -> String {
-        let look_up = || {
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            user.map_or_else(|| uid.to_string(), |user| user.name)
-        };
-        self.0.entry(uid).or_insert_with(look_up).clone()
+    let (text, tone) = text::state(process);
+    match tone {
+        Tone::Good => cell(text).fg(Color::Green),
+        Tone::Plain => cell(text),
+        Tone::Odd => cell(text).fg(Color::Yellow),
+        Tone::Bad => cell(text).fg(Color::Red),
     }
 }

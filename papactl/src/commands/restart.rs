@@ -3,7 +3,6 @@
 use clap::Args;
 use papa_client::{ErrorKind, Papa, Process, ProcessBuilder, ProcessId};
 
-use super::ps::Users;
 use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -13,6 +12,7 @@ use crate::output;
 use crate::shape::{self, Restarted};
 use crate::stopping::Stopping;
 use crate::text;
+use crate::users::Users;
 
 /// How often what papad's server was killed over is asked for again.
 const MAX_TRIES: usize = 5;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use papa_client::{ErrorKind, Papa, Process, ProcessBuilder, ProcessInfo};
 
-use super::ps::Users;
 use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -15,6 +14,7 @@ use crate::interrupts::Interrupts;
 use crate::names;
 use crate::output;
 use crate::shape;
+use crate::users::Users;
 
 mod attach;
 mod specification;

@@ -13,7 +13,7 @@ use crate::ctl::Ctl;
 const WITHOUT: [(&str, &str); 1] = [("lock", "the command's output is all there is")];
 
 /// A line for each command, in an order in which each has something to show.
-const LINES: [(&str, &str); 12] = [
+const LINES: [(&str, &str); 20] = [
     ("set", "set a 1"),
     ("get", "get a"),
     ("values", "values"),
@@ -23,6 +23,14 @@ const LINES: [(&str, &str); 12] = [
     ("sockets", "sockets"),
     ("socket rm", "socket rm web"),
     ("unset", "unset a"),
+    ("run", "run job --buffer 4k -- seq 9999"),
+    ("wait", "wait job"),
+    ("logs", "logs job -f"),
+    ("restart", "restart job"),
+    ("top", "top -c 1"),
+    ("signal", "signal TERM writer"),
+    ("stop", "stop writer"),
+    ("rm", "rm writer"),
     ("status", "status"),
     ("doctor", "doctor"),
     ("upgrade", "upgrade"),
@@ -62,7 +70,7 @@ fn every_key_that_is_written_is_documented_and_every_documented_key_is_written()
     assert_eq!(lines, documented.keys().copied().collect(), "each has a line that shows it");
 
     for (name, line) in LINES {
-        let words: Vec<&str> = line.split(' ').chain(["--json"]).collect();
+        let words: Vec<&str> = ["--json"].into_iter().chain(line.split(' ')).collect();
         let ran = match name {
             "socket adopt" => adopt(&ctl, &words),
             _ => ctl.run(&words),

@@ -64,6 +64,11 @@ impl Terminal {
         Self { master: pty.master, keyboard, child, shown }
     }
 
+    /// papactl's pid.
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.process_id().expect("it was started") as i32
+    }
+
     /// Types.
     pub(crate) fn send(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
