@@ -12,6 +12,7 @@ mod lines;
 mod mark;
 mod papa;
 mod peer;
+mod refusals;
 mod rehearsal;
 mod replay;
 mod revival;
@@ -35,6 +36,7 @@ use nix::unistd::Pid;
 use lifeline::Lifeline;
 use mark::{Mark, Place};
 use papa_protocol::frame::Time;
+use refusals::Refusals;
 use replay::Replayed;
 use session::Session;
 use sessions::Sessions;
@@ -60,6 +62,7 @@ struct Server {
     processes: Processes,
     values: Values,
     sessions: Sessions,
+    refusals: Refusals,
     upgrades: Upgrades,
     gate: Arc<Gate>,
     life: PapadsLife,
@@ -230,6 +233,7 @@ impl Server {
             )?,
             values: Values::new(Arc::clone(&journal), values, disk),
             sessions: Sessions::new(options.max_sessions),
+            refusals: Refusals::new()?,
             upgrades: Upgrades::default(),
             gate,
             life: PapadsLife { born, start, aside, skipped },

@@ -27,7 +27,7 @@ pub(super) fn talk(
             }
             continue;
         };
-        if std::mem::take(is_first) && guard::is_http(&line) {
+        if std::mem::take(is_first) && (guard::is_http(&line) || guard::is_tls(&line)) {
             return Err(Ended::NotPapa);
         }
         if words::split(&line).join(&b' ') == exact::PROTOCOL {

@@ -1,0 +1,94 @@
+//! Peers that are gone before papad has looked at them, and others who have their port by then.
+
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
+use nix::unistd::Pid;
+use papad_tests::{Session, as_user, is_root};
+
+use crate::{House, MISCHIEF, STRANGER, welcome};
+
+/// The server accepts nothing while this lives.
+struct Held<'a>(&'a House, Pid);
+
+impl<'a> Held<'a> {
+    fn new(house: &'a House) -> Self {
+        let server = Pid::from_raw(house.papad.server_pid());
+        kill(server, Signal::SIGSTOP).unwrap();
+        Self(house, server)
+    }
+
+    /// A stranger connects, tries mischief, and leaves, by a reset or in order; returns where it was.
+    fn stranger_was_here(&self, by_reset: bool) -> SocketAddr {
+        as_user(STRANGER, || {
+            let mut guest = TcpStream::connect(("127.0.0.1", self.0.papad.port())).unwrap();
+            guest.write_all(MISCHIEF.as_bytes()).unwrap();
+            if by_reset {
+                let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+                setsockopt(&guest, sockopt::Linger, &at_once).unwrap();
+            }
+            guest.local_addr().unwrap()
+        })
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _ = kill(self.1, Signal::SIGCONT);
+    }
+}
+
+#[test]
+fn who_sends_and_leaves_is_not_heard() {
+    if !is_root("connecting as somebody else") {
+        return;
+    }
+    let mut house = House::new();
+    let held = Held::new(&house);
+    for by_reset in [false, true] {
+        held.stranger_was_here(by_reset);
+    }
+    drop(held);
+    house.papad.wait_for_log("it is gone already");
+    house.papad.wait_for_log("it cannot be told who it is");
+    house.is_untouched();
+}
+
+#[test]
+fn who_left_is_not_taken_for_the_one_who_connects_from_the_same_port() {
+    if !is_root("connecting as somebody else") {
+        return;
+    }
+    let mut house = House::new();
+    let held = Held::new(&house);
+    let was_at = held.stranger_was_here(true);
+    let ours: OwnedFd =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    setsockopt(&ours, sockopt::ReuseAddr, &true).unwrap();
+    bind(ours.as_raw_fd(), &SockaddrStorage::from(was_at)).unwrap();
+    let papad = SocketAddr::from((Ipv4Addr::LOCALHOST, house.papad.port()));
+    connect(ours.as_raw_fd(), &SockaddrStorage::from(papad)).unwrap();
+    drop(held);
+    welcome(Session::over(ours));
+    house.papad.wait_for_log("it is gone already");
+    house.is_untouched();
+}
+
+#[test]
+fn who_left_is_not_taken_for_the_one_who_listens_on_the_same_port() {
+    if !is_root("connecting as somebody else") {
+        return;
+    }
+    let mut house = House::new();
+    let held = Held::new(&house);
+    let was_at = held.stranger_was_here(true);
+    let _ours = TcpListener::bind(was_at).unwrap();
+    drop(held);
+    house.papad.wait_for_log("it is gone already");
+    house.is_untouched();
+}
