@@ -15,7 +15,7 @@ pub(crate) struct Measure {
     keeper: u64,
     server: u64,
     /// Memory of the memory files that they hold, each counted once, in KiB.
-    files: u64,
+    pub(crate) files: u64,
     pub(crate) descriptors: u64,
     pub(crate) threads: u64,
 }
