@@ -2,10 +2,12 @@
 //! has nothing done, is told so where that helps, and is named in the log.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod browser;
 mod log;
 mod namespaces;
 mod ports;
 mod users;
+mod web;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

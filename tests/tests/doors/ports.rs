@@ -1,5 +1,6 @@
 //! Peers that are gone before papad has looked at them, and others who have their port by then.
 
+use std::fs::File;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -26,15 +27,27 @@ impl<'a> Held<'a> {
     /// A stranger connects, tries mischief, and leaves, by a reset or in order; returns where it was.
     fn stranger_was_here(&self, by_reset: bool) -> SocketAddr {
         as_user(STRANGER, || {
-            let mut guest = TcpStream::connect(("127.0.0.1", self.0.papad.port())).unwrap();
+            // Bound before it connects, the port is no other connection's.
+            let mut guest = File::from(connect_from((Ipv4Addr::LOCALHOST, 0).into(), self.0));
             guest.write_all(MISCHIEF.as_bytes()).unwrap();
             if by_reset {
                 let at_once = nix::libc::linger { l_onoff: 1, l_linger: 0 };
                 setsockopt(&guest, sockopt::Linger, &at_once).unwrap();
             }
-            guest.local_addr().unwrap()
+            TcpStream::from(OwnedFd::from(guest)).local_addr().unwrap()
         })
     }
+}
+
+/// Connects to papad from this address.
+fn connect_from(address: SocketAddr, house: &House) -> OwnedFd {
+    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let socket = socket.unwrap();
+    setsockopt(&socket, sockopt::ReuseAddr, &true).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address)).unwrap();
+    let papad = SocketAddr::from((Ipv4Addr::LOCALHOST, house.papad.port()));
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(papad)).unwrap();
+    socket
 }
 
 impl Drop for Held<'_> {
@@ -67,12 +80,7 @@ fn who_left_is_not_taken_for_the_one_who_connects_from_the_same_port() {
     let mut house = House::new();
     let held = Held::new(&house);
     let was_at = held.stranger_was_here(true);
-    let ours: OwnedFd =
-        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
-    setsockopt(&ours, sockopt::ReuseAddr, &true).unwrap();
-    bind(ours.as_raw_fd(), &SockaddrStorage::from(was_at)).unwrap();
-    let papad = SocketAddr::from((Ipv4Addr::LOCALHOST, house.papad.port()));
-    connect(ours.as_raw_fd(), &SockaddrStorage::from(papad)).unwrap();
+    let ours = connect_from(was_at, &house);
     drop(held);
     welcome(Session::over(ours));
     house.papad.wait_for_log("it is gone already");
