@@ -87,6 +87,8 @@ fn nothing_of_roots_is_left_in_it() {
     for (what, how) in [
         ("CapBnd", inherited("CapBnd")),
         ("NoNewPrivs", inherited("NoNewPrivs")),
+        ("Seccomp", inherited("Seccomp")),
+        ("Cpus_allowed", inherited("Cpus_allowed")),
         ("Umask", "0027".to_owned()),
         ("Nice", "3".to_owned()),
         ("Securebits", "4".to_owned()),

@@ -49,12 +49,15 @@ pub(super) struct Admitted {
 impl Admitted {
     /// papad's own user, root, and those who were named.
     pub(super) fn new(named: &[Uid]) -> io::Result<Admitted> {
-        let map = fs::read_to_string("/proc/self/uid_map")?;
-        let overflow = if maps_everyone(&map) {
-            None
-        } else {
-            let number = fs::read_to_string("/proc/sys/kernel/overflowuid")?;
-            Some(Uid::from_raw(number.trim().parse().map_err(io::Error::other)?))
+        let overflow = match fs::read_to_string("/proc/self/uid_map") {
+            Ok(map) if maps_everyone(&map) => None,
+            // A kernel without user namespaces.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+            Ok(_) => {
+                let number = fs::read_to_string("/proc/sys/kernel/overflowuid")?;
+                Some(Uid::from_raw(number.trim().parse().map_err(io::Error::other)?))
+            }
         };
         Ok(Admitted { named: named.to_vec(), overflow })
     }

@@ -13,7 +13,7 @@ use nix::libc::{self, c_int};
 const KEY: &CStr = c"papad-test-key";
 
 /// Of `/proc/self/status`. What signals do is left out: Rust's own beginning has changed that.
-const STATUS: [&str; 12] = [
+const STATUS: [&str; 14] = [
     "Umask",
     "Uid",
     "Gid",
@@ -26,6 +26,8 @@ const STATUS: [&str; 12] = [
     "CapAmb",
     "CapBnd",
     "NoNewPrivs",
+    "Seccomp",
+    "Cpus_allowed",
 ];
 
 fn prctl(option: c_int, out: &mut c_int) -> c_int {

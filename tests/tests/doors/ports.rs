@@ -1,6 +1,6 @@
 //! Peers that are gone before papad has looked at them, and others who have their port by then.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -10,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use nix::unistd::Pid;
-use papad_tests::{Session, as_user, is_root};
+use papad_tests::{Session, as_user, eventually, is_root};
 
 use crate::{House, MISCHIEF, STRANGER, welcome};
 
@@ -21,6 +21,11 @@ impl<'a> Held<'a> {
     fn new(house: &'a House) -> Self {
         let server = Pid::from_raw(house.papad.server_pid());
         kill(server, Signal::SIGSTOP).unwrap();
+        eventually("each thread of the server has stopped", || {
+            let threads = fs::read_dir(format!("/proc/{server}/task")).unwrap().flatten();
+            let states = threads.map(|thread| fs::read_to_string(thread.path().join("status")));
+            states.flatten().all(|status| status.contains("State:\tT"))
+        });
         Self(house, server)
     }
 
