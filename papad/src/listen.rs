@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use nix::sys::socket::{
     getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::Uid;
 
 use crate::cli::Options;
 
@@ -48,8 +49,7 @@ pub(crate) fn open(options: &Options, existing: &[&OwnedFd]) -> Result<Vec<Owned
     if let Some(path) = &options.unix_socket
         && addresses.iter().all(Option::is_some)
     {
-        let for_others = !options.allowed_uids.is_empty();
-        let socket = open_unix(path, for_others)
+        let socket = open_unix(path, &options.allowed_uids)
             .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
         sockets.push(socket);
     }
@@ -118,11 +118,13 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     )
 }
 
-/// Binds with the right mode from the start. Who connects is checked again at accept.
-fn open_unix(path: &Path, for_others: bool) -> io::Result<OwnedFd> {
-    unlink_stale(path)?;
+/// Binds with the right mode from the start. Who connects is checked again at accept. `others` are
+/// let in beside papad's own user, and may have been made the file's owner.
+fn open_unix(path: &Path, others: &[Uid]) -> io::Result<OwnedFd> {
+    unlink_stale(path, others)?;
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let hidden = if for_others { Mode::empty() } else { Mode::S_IRWXG | Mode::S_IRWXO };
+    let for_own = Mode::S_IRWXG | Mode::S_IRWXO;
+    let hidden = if others.is_empty() { for_own } else { Mode::empty() };
     // The umask is the whole process's: nothing else runs in it yet.
     let before = umask(hidden | Mode::S_IXUSR);
     let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
@@ -132,28 +134,31 @@ fn open_unix(path: &Path, for_others: bool) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Removes a Unix socket that nobody listens on any more. Anything else at the path is left alone.
+/// Removes a Unix socket of papad's user that nobody listens on any more. Anything else at the path
+/// is left alone, and a symbolic link is not followed.
 ///
 /// # Errors
-/// `AlreadyExists` for something that is no socket, `AddrInUse` for a socket that is answered.
-pub(crate) fn unlink_stale(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
+/// `AlreadyExists` for something that is no socket, or is of a user that is neither papad's own nor
+/// among `owners`; `AddrInUse` for a socket that is answered.
+pub(crate) fn unlink_stale(path: &Path, owners: &[Uid]) -> io::Result<()> {
+    let exists = |what: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    let owner = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
         Ok(file) if !file.file_type().is_socket() => {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "there is a file that is not a socket",
-            ));
+            return exists("there is a file that is not a socket".to_owned());
         }
-        Ok(_) => {}
-    }
+        Ok(file) => Uid::from_raw(file.uid()),
+    };
     // Without waiting: one whose queue is full is alive, too (EAGAIN), and so is one of another
     // type (EPROTOTYPE).
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     match connect(probe.as_raw_fd(), &UnixAddr::new(path)?) {
-        Err(Errno::ECONNREFUSED) => fs::remove_file(path),
+        Err(Errno::ECONNREFUSED) if owner == Uid::effective() || owners.contains(&owner) => {
+            fs::remove_file(path)
+        }
+        Err(Errno::ECONNREFUSED) => exists(format!("there is a socket of uid {owner}")),
         Err(Errno::ENOENT) => Ok(()),
         _ => Err(Errno::EADDRINUSE.into()),
     }

@@ -14,6 +14,10 @@ pub(crate) enum Level {
     Debug,
 }
 
+/// The longest line, in bytes: a pipe takes one of these whole, whoever else writes to it
+/// (`PIPE_BUF`, pipe(7)).
+const MAX_LINE: usize = 4096;
+
 static DEBUG: AtomicBool = AtomicBool::new(false);
 
 /// Lets debug lines through.
@@ -23,7 +27,8 @@ pub(crate) fn say_more() {
 
 /// Writes one line. `who` is `keeper` or `server`.
 ///
-/// Control characters are shown escaped: what a client sent cannot forge a line.
+/// What would end the line or change how it is shown is escaped, and the line is bounded: what a
+/// client sent cannot forge a line.
 pub(crate) fn write(level: Level, who: &str, message: fmt::Arguments) {
     if level == Level::Debug && !DEBUG.load(Ordering::Relaxed) {
         return;
@@ -35,17 +40,36 @@ pub(crate) fn write(level: Level, who: &str, message: fmt::Arguments) {
         Level::Debug => "debug",
     };
     let time = timestamp(SystemTime::now());
-    let mut line = format!("{time} {level} {who}: ");
-    for c in message.to_string().chars() {
-        if c.is_control() {
-            line.extend(c.escape_default());
-        } else {
+    let line = line(format!("{time} {level} {who}: "), &message.to_string());
+    // There is nowhere to report that the log cannot be written.
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// The message after what stands before it, on one line.
+fn line(mut line: String, message: &str) -> String {
+    const CUT: &str = "...\n";
+    for c in message.chars() {
+        let before = line.len();
+        if is_harmless(c) {
             line.push(c);
+        } else {
+            line.extend(c.escape_default());
+        }
+        if line.len() > MAX_LINE - CUT.len() {
+            line.truncate(before);
+            line.push_str(CUT);
+            return line;
         }
     }
     line.push('\n');
-    // There is nowhere to report that the log cannot be written.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    line
+}
+
+/// Whether a character shows as itself: it neither controls a terminal, nor ends a line, nor hides,
+/// nor turns the direction of writing (Unicode, UAX #9).
+fn is_harmless(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// RFC 3339 with milliseconds, in UTC.
@@ -120,5 +144,25 @@ mod tests {
         assert_eq!(at(951_782_400, 1), "2000-02-29T00:00:00.001Z");
         assert_eq!(at(1_709_251_200, 0), "2024-03-01T00:00:00.000Z");
         assert_eq!(at(4_107_542_399, 0), "2100-02-28T23:59:59.000Z");
+    }
+
+    #[test]
+    fn what_a_client_sent_cannot_forge_a_line() {
+        let of = |message| line("now: ".to_owned(), message);
+        assert_eq!(of("caf\u{e9} \\n"), "now: caf\u{e9} \\n\n");
+        assert_eq!(of("a\nb\r\0\x1b[2J"), "now: a\\nb\\r\\u{0}\\u{1b}[2J\n");
+        assert_eq!(of("\x7f\u{85}\u{2028}\u{202e}"), "now: \\u{7f}\\u{85}\\u{2028}\\u{202e}\n");
+    }
+
+    #[test]
+    fn a_line_is_no_longer_than_a_pipe_takes_whole() {
+        let of = |message: String| line("now: ".to_owned(), &message);
+        let longest = "x".repeat(MAX_LINE - "now: ...\n".len());
+        assert_eq!(of(longest.clone()), format!("now: {longest}\n"));
+        for more in ["x", "\n", "\u{2028}", "\u{1f600}\u{1f600}"] {
+            let line = of(longest.clone() + more);
+            assert_eq!(line, format!("now: {longest}...\n"));
+        }
+        assert_eq!(of("\0".repeat(MAX_LINE)).matches('\n').count(), 1);
     }
 }

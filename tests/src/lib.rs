@@ -15,6 +15,7 @@ mod fifo;
 mod hosted;
 pub mod kills;
 mod log;
+pub mod network;
 mod other_user;
 mod papad;
 pub mod procfs;

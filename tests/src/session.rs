@@ -64,7 +64,9 @@ impl Session {
         Self::over(UnixStream::connect(path).unwrap().into())
     }
 
-    fn over(socket: OwnedFd) -> Self {
+    /// A connection that the test has made itself.
+    #[must_use]
+    pub fn over(socket: OwnedFd) -> Self {
         let seconds = i64::try_from(DEADLINE.as_secs()).expect("the deadline is short");
         socket::setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, 0)).unwrap();
         Self { socket: File::from(socket), received: Vec::new() }

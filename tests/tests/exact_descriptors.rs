@@ -86,6 +86,11 @@ fn what_cannot_be_hosted_is_refused() {
     };
     refuse(&mut exact, "usage", File::open("/dev/null").unwrap().into());
     refuse(&mut exact, "usage", std::os::unix::net::UnixStream::pair().unwrap().0.into());
+    // One that is bound to a path which says nothing without its maker's directory.
+    let relative = format!("papad-test-{}", std::process::id());
+    let bound = std::os::unix::net::UnixListener::bind(&relative).unwrap();
+    std::fs::remove_file(&relative).unwrap();
+    refuse(&mut exact, "usage", bound.into());
     exact.ask("make socket s");
     refuse(&mut exact, "exists", TcpListener::bind("127.0.0.1:0").unwrap().into());
     exact.ask_for("usage", "adopt socket");

@@ -380,7 +380,7 @@ impl Keeper {
         self.held.clear();
         if !self.start.has_store
             && let Some(path) = &self.options.unix_socket
-            && let Err(error) = listen::unlink_stale(path)
+            && let Err(error) = listen::unlink_stale(path, &self.options.allowed_uids)
         {
             log::warn!("keeper", "{} is left: {error}", path.display());
         }

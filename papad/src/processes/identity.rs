@@ -24,13 +24,21 @@ impl Identity {
         let user = uid.map(find_user).transpose()?;
         let group = gid.map(find_group).transpose()?;
         let gid = group.or(user.as_ref().map(|user| user.gid));
-        let may_set_groups = Uid::effective().is_root();
+        let own = Uid::effective();
         let groups = match (&user, gid) {
-            (Some(user), Some(gid)) if may_set_groups => Some(groups_of(user, gid)?),
-            (None, Some(gid)) if may_set_groups => Some(vec![gid.as_raw()]),
+            // Whoever may not set these may not become another user either.
+            (Some(user), Some(gid)) if own.is_root() || user.uid != own => {
+                Some(groups_of(user, gid)?)
+            }
+            (None, Some(gid)) if own.is_root() => Some(vec![gid.as_raw()]),
             _ => None,
         };
         Ok(Identity { uid: user.map(|user| user.uid.as_raw()), gid: gid.map(Gid::as_raw), groups })
+    }
+
+    /// Whether that is another user than papad.
+    pub(crate) fn is_other_user(&self) -> bool {
+        self.uid.is_some_and(|uid| uid != Uid::effective().as_raw())
     }
 }
 

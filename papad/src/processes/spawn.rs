@@ -90,19 +90,29 @@ impl Program<'_> {
         };
         let passed = self.descriptors.iter().enumerate();
 
+        let is_other_user = self.identity.is_other_user();
+        // papad's own may be in a directory that the other user could not enter.
+        let otherwise = is_other_user.then(|| b"/".to_vec());
         let mut plan = Plan {
             journal: chosen(self.descriptors.len(), journal.as_fd()),
             started: started_record(self.id),
             failed: Record::new("failed").number(self.id).into_bytes(),
             ignored_signals: defaults.ignored_signals.clone(),
             umask: spec.umask.unwrap_or(defaults.umask),
-            folder: spec.working_dir.clone().map(CString::new).transpose().map_err(has_nul)?,
+            folder: spec
+                .working_dir
+                .clone()
+                .or(otherwise)
+                .map(CString::new)
+                .transpose()
+                .map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
             oom_score: defaults.oom_score.map(|score| score.to_string().into_bytes()),
             limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
             descriptors: passed
                 .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
                 .collect(),
+            is_other_user,
             groups: self.identity.groups.clone(),
             gid: self.identity.gid,
             uid: self.identity.uid,
@@ -140,9 +150,12 @@ fn describe(step: Step, why: &str, spec: &Spec) -> String {
         Step::Groups => format!("Cannot set the supplementary groups - {why}"),
         Step::Gid => format!("Cannot change to gid {} - {why}", spec.gid.unwrap_or_default()),
         Step::Uid => format!("Cannot change to uid {} - {why}", spec.uid.unwrap_or_default()),
-        Step::Record | Step::Session | Step::Signals | Step::Descriptors => {
-            format!("Cannot prepare the process - {why}")
-        }
+        Step::Record
+        | Step::Session
+        | Step::Signals
+        | Step::Descriptors
+        | Step::Keyring
+        | Step::Capabilities => format!("Cannot prepare the process - {why}"),
     }
 }
 

@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Uid;
 
 use super::Server;
-use super::peer::{self, Refused};
+use super::peer::{self, Admitted, Refused};
 use super::session::Session;
 use crate::gate::Parcel;
 use crate::{listen, log, sys};
@@ -44,28 +44,27 @@ impl Listener {
     /// takes a descriptor, too.
     fn accept(
         &self,
-        server: &Server,
+        admitted: &Admitted,
         spare: &mut Spare,
     ) -> io::Result<(File, String, Result<Uid, Refused>)> {
-        let allowed = &server.options.allowed_uids;
         match self {
             Listener::Tcp(listener) => {
                 let (connection, peer) = listener.accept()?;
                 let local: SocketAddr = connection.local_addr()?;
                 connection.set_nodelay(true)?;
                 connection.set_nonblocking(true)?;
-                let mut checked = peer::check_tcp(peer, local, allowed);
+                let mut checked = admitted.check_tcp(&connection, peer, local);
                 if matches!(&checked, Err(Refused::Unknown(error)) if is_out_of_descriptors(error))
                 {
                     spare.give_up();
-                    checked = peer::check_tcp(peer, local, allowed);
+                    checked = admitted.check_tcp(&connection, peer, local);
                 }
                 Ok((stream(connection), peer.to_string(), checked))
             }
             Listener::Unix(listener) => {
                 let (connection, _) = listener.accept()?;
                 connection.set_nonblocking(true)?;
-                let checked = peer::check_unix(&connection, allowed);
+                let checked = admitted.check_unix(&connection);
                 let name = peer::name_of_unix(&connection);
                 Ok((stream(connection), name, checked))
             }
@@ -92,36 +91,42 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         log::debug!("server", "accepting on {}", listen::name(socket));
     }
     let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+    let admitted = Admitted::new(&server.options.allowed_uids)?;
     let mut spare = Spare::default();
     spare.refill();
     loop {
         server.gate.stop(Parcel::default);
-        let gate = [server.gate.as_fd()];
+        let until_settled = server.refusals.settle();
+        let timeout = until_settled.map_or(PollTimeout::NONE, |time| {
+            PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
+        });
+        let others = [server.gate.as_fd(), server.refusals.as_fd()];
         let of_listeners = listeners.iter().map(AsFd::as_fd);
         let mut fds: Vec<PollFd> =
-            of_listeners.chain(gate).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::NONE) {
+            of_listeners.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        match poll(&mut fds, timeout) {
             Err(Errno::EINTR) => continue,
             result => result?,
         };
         let is_ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         for (listener, _) in listeners.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready) {
-            let mut accepted = listener.accept(server, &mut spare);
+            let mut accepted = listener.accept(&admitted, &mut spare);
             if matches!(&accepted, Err(error) if is_out_of_descriptors(error)) {
                 spare.give_up();
-                accepted = listener.accept(server, &mut spare);
+                accepted = listener.accept(&admitted, &mut spare);
             }
             let is_room = spare.refill();
             match accepted {
                 Ok((connection, peer, Ok(uid))) if is_room => begin(server, connection, peer, uid),
                 Ok((connection, peer, Ok(_))) => {
-                    log::warn!("server", "turned {peer} away: papad has no descriptor left");
+                    let refusals = &server.refusals;
+                    refusals.tell(format_args!("turned {peer} away: papad has no descriptor left"));
                     refuse(&connection, "papad has no descriptor left");
                     drop(connection);
                     spare.refill();
                 }
                 Ok((connection, peer, Err(refused))) => {
-                    log::warn!("server", "refused {peer}: {refused}");
+                    server.refusals.tell(format_args!("refused {peer}: {refused}"));
                     // Who tries again, as after a kill of the server, would try in vain.
                     if let Refused::User(_) = refused {
                         refuse(&connection, &refused.to_string());
@@ -175,7 +180,7 @@ fn begin(server: &Arc<Server>, connection: File, peer: String, uid: Uid) {
     let admission = match server.admit(peer.clone(), uid) {
         Ok(admission) => admission,
         Err(refusal) => {
-            log::warn!("server", "turned {peer} away: {refusal}");
+            server.refusals.tell(format_args!("turned {peer} away: {refusal}"));
             return refuse(&connection, &refusal.to_string());
         }
     };

@@ -12,6 +12,7 @@ mod lines;
 mod mark;
 mod papa;
 mod peer;
+mod refusals;
 mod rehearsal;
 mod replay;
 mod revival;
@@ -36,6 +37,7 @@ use lifeline::Lifeline;
 use mark::{Mark, Place};
 use papa_protocol::exact::Failure;
 use papa_protocol::frame::Time;
+use refusals::Refusals;
 use replay::Replayed;
 use session::Session;
 use sessions::Sessions;
@@ -63,6 +65,7 @@ struct Server {
     processes: Processes,
     values: Values,
     sessions: Sessions,
+    refusals: Refusals,
     upgrades: Upgrades,
     gate: Arc<Gate>,
     life: PapadsLife,
@@ -235,6 +238,7 @@ impl Server {
             )?,
             values: Values::new(Arc::clone(&journal), Arc::clone(&bounds), values, disk),
             sessions: Sessions::new(Arc::clone(&bounds)),
+            refusals: Refusals::new()?,
             bounds,
             upgrades: Upgrades::default(),
             gate,

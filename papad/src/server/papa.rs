@@ -29,7 +29,7 @@ pub(super) fn talk(
             }
             continue;
         };
-        if std::mem::take(is_first) && guard::is_http(&line) {
+        if std::mem::take(is_first) && (guard::is_http(&line) || guard::is_tls(&line)) {
             return Err(Ended::NotPapa);
         }
         if let Err(failure) = admission.server.bounds.check(Bound::Words, words::count(&line)) {

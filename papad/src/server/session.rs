@@ -148,10 +148,9 @@ impl Session {
                 }
                 Err(Ended::NotPapa) => {
                     let peer = &self.peer;
-                    log::warn!(
-                        "server",
+                    self.admission.server.refusals.tell(format_args!(
                         "hung up on {peer}: it speaks HTTP or TLS, as a web page would"
-                    );
+                    ));
                     return Ended::NotPapa;
                 }
                 Err(ended @ (Ended::ByClient | Ended::ByPapad | Ended::Failed(_))) => return ended,

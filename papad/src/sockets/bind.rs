@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 
@@ -120,6 +120,9 @@ pub(super) fn options_of(socket: &OwnedFd) -> Result<SocketOptions, Failure> {
             let address = getsockname::<UnixAddr>(socket.as_raw_fd());
             let path = address.ok().and_then(|address| Some(address.path()?.to_owned()));
             let path = path.ok_or_else(|| unfit("it is not bound to a path or a port"))?;
+            if !path.is_absolute() {
+                return Err(unfit("its path is relative to a directory that is not known"));
+            }
             let path = path.into_os_string().into_vec();
             (Family::Unix, SocketAddress::Path { path, umask: None })
         }
@@ -153,12 +156,24 @@ pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
     sys::internet_address(&address)
 }
 
-/// Removes the file of a Unix socket. Anything else that is there by now stays.
-pub(super) fn unlink(path: &[u8]) {
-    let path = Path::new(OsStr::from_bytes(path));
-    if fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket()) {
-        // Gone already is as good.
-        let _ = fs::remove_file(path);
+/// A file that a Unix socket is bound to: its device and inode. For as long as the socket is open,
+/// no other file has these, even if it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SocketFile(u64, u64);
+
+impl SocketFile {
+    /// What is at a path, if that is a socket.
+    pub(super) fn at(path: &[u8]) -> Option<SocketFile> {
+        let file = fs::symlink_metadata(OsStr::from_bytes(path)).ok()?;
+        file.file_type().is_socket().then(|| SocketFile(file.dev(), file.ino()))
+    }
+
+    /// Removes it from its path. Anything else that is there by now stays.
+    pub(super) fn unlink(self, path: &[u8]) {
+        if SocketFile::at(path) == Some(self) {
+            // Gone already is as good.
+            let _ = fs::remove_file(OsStr::from_bytes(path));
+        }
     }
 }
 
@@ -198,7 +213,7 @@ fn bind_inet(
 }
 
 fn bind_unix(options: &SocketOptions, path: &Path, mask: Option<u32>) -> io::Result<OwnedFd> {
-    unlink_stale(path)?;
+    unlink_stale(path, &[])?;
     let socket = new_socket(options)?;
     let address = UnixAddr::new(path)?;
     let bind = || bind(socket.as_raw_fd(), &address);

@@ -18,6 +18,8 @@ use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
 use crate::{limit, log, sys};
 
+use bind::SocketFile;
+
 pub(crate) use reference::References;
 
 /// The lowest number that a socket gets in the processes that refer to it.
@@ -33,6 +35,9 @@ pub(crate) struct Socket {
     /// The descriptor that it is in every process that refers to it, whatever papad's own is.
     number: RawFd,
     fd: OwnedFd,
+    /// Where it is bound, if that is a path, and nobody else had bound another there before a server
+    /// took it up.
+    file: Option<SocketFile>,
 }
 
 /// All hosted sockets.
@@ -93,14 +98,17 @@ impl Sockets {
             let is_unfinished = held.contains_key(&Held::Socket(*id));
             let path = path_of(options).filter(|_| is_unfinished);
             let is_listed = |path| replayed.sockets.values().any(|(.., of)| path_of(of) == path);
-            if !is_listed(path) {
-                path.into_iter().for_each(bind::unlink);
+            if !is_listed(path)
+                && let Some(path) = path
+                && let Some(file) = SocketFile::at(path)
+            {
+                file.unlink(path);
             }
         }
         for (id, (name, number, options)) in replayed.sockets {
             match held.remove(&Held::Socket(id)) {
                 Some(fd) => {
-                    let socket = Socket { id, name: name.clone(), options, number, fd };
+                    let socket = Socket::new(id, name.clone(), options, number, fd);
                     table.by_name.insert(name, Arc::new(socket));
                 }
                 None => log::error!("server", "socket {} is lost", shown(&name)),
@@ -171,16 +179,16 @@ impl Sockets {
         name: &[u8],
         options: SocketOptions,
         fd: OwnedFd,
-    ) -> Result<Arc<Socket>, (io::Error, Socket)> {
+    ) -> Result<Arc<Socket>, (io::Error, Box<Socket>)> {
         table.last_id += 1;
         let (id, number, fd) = (table.last_id, table.free_number(), sys::keep(fd));
-        let socket = Socket { id, name: name.to_vec(), options, number, fd };
+        let socket = Socket::new(id, name.to_vec(), options, number, fd);
         let kept = self.link.hold(&[(Held::Socket(id), socket.fd.as_fd())]).and_then(|()| {
             sys::kill_point("socket-held");
             change.append(socket.record())
         });
         if let Err(error) = kept {
-            return Err((error, socket));
+            return Err((error, Box::new(socket)));
         }
         let socket = Arc::new(socket);
         table.by_name.insert(name.to_vec(), Arc::clone(&socket));
@@ -322,6 +330,11 @@ impl Table {
 }
 
 impl Socket {
+    fn new(id: u64, name: Vec<u8>, options: SocketOptions, number: RawFd, fd: OwnedFd) -> Socket {
+        let file = path_of(&options).and_then(SocketFile::at);
+        Socket { id, name, options, number, fd, file }
+    }
+
     /// `NAME family=... fileno=...`; what is unset is left out.
     pub(crate) fn line(&self) -> Vec<u8> {
         let mut line = self.name.clone();
@@ -399,8 +412,8 @@ impl Socket {
     }
 
     fn unlink(&self) {
-        if let Some(path) = self.path() {
-            bind::unlink(path);
+        if let (Some(path), Some(file)) = (self.path(), self.file) {
+            file.unlink(path);
         }
     }
 }

@@ -28,9 +28,11 @@ pub(crate) enum Step {
     DescriptorLimit,
     Descriptors,
     OomScore,
+    Keyring,
     Groups,
     Gid,
     Uid,
+    Capabilities,
     Exec,
 }
 
@@ -62,6 +64,8 @@ pub(crate) struct Plan<'a> {
     /// What is written to `/proc/self/oom_score_adj`.
     pub(crate) oom_score: Option<Vec<u8>>,
     pub(crate) limits: Vec<(Resource, Limit)>,
+    /// It is to run as another user than papad, who gets none of papad's keys and capabilities.
+    pub(crate) is_other_user: bool,
     pub(crate) groups: Option<Vec<libc::gid_t>>,
     pub(crate) gid: Option<libc::gid_t>,
     pub(crate) uid: Option<libc::uid_t>,
@@ -218,6 +222,11 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
         set_limit(raw_resource(resource), (limit.soft, limit.hard))
             .map_err(at(Step::Limit(resource)))?;
     }
+    if plan.is_other_user {
+        // While this is papad's user still, on whose account keyrings are: the kernel allows another
+        // user only so many.
+        leave_session_keyring().map_err(at(Step::Keyring))?;
+    }
     if let Some(groups) = &plan.groups {
         let args = [groups.len(), groups.as_ptr() as usize, 0, 0];
         call(libc::SYS_setgroups, args).map_err(at(Step::Groups))?;
@@ -229,6 +238,9 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
     if let Some(uid) = plan.uid {
         let uid = uid as usize;
         call(libc::SYS_setresuid, [uid, uid, uid, 0]).map_err(at(Step::Uid))?;
+    }
+    if plan.is_other_user {
+        drop_capabilities().map_err(at(Step::Capabilities))?;
     }
     let is_search = plan.programs.len() > 1;
     let mut errno = Errno::ENOENT;
@@ -285,6 +297,30 @@ fn set_oom_score(score: &[u8]) -> Result<(), Errno> {
     let written = call(libc::SYS_write, [file, score.as_ptr() as usize, score.len(), 0]);
     call(libc::SYS_close, [file, 0, 0, 0])?;
     written.map(drop)
+}
+
+/// Has a new and empty session keyring in place of papad's, whose keys anyone may use who was started
+/// with it, whatever the user (session-keyring(7)).
+fn leave_session_keyring() -> Result<(), Errno> {
+    const JOIN_SESSION_KEYRING: usize = 1;
+    let anonymous = 0;
+    match call(libc::SYS_keyctl, [JOIN_SESSION_KEYRING, anonymous, 0, 0]) {
+        // Where there are no keyrings, or a filter forbids their use, which the child inherits.
+        Err(Errno::ENOSYS | Errno::EPERM) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Empties the sets of capabilities but for the bounding set. A change from root to another user
+/// leaves the inheritable ones, and all of them where securebits say so, or where papad has them
+/// without being root (capabilities(7)). The ambient set is emptied with the others.
+fn drop_capabilities() -> Result<(), Errno> {
+    /// `_LINUX_CAPABILITY_VERSION_3`, with two of each set of 32.
+    const VERSION: u32 = 0x2008_0522;
+    let header = [VERSION, 0];
+    let none = [0_u32; 6];
+    let args = [ptr::from_ref(&header) as usize, ptr::from_ref(&none) as usize, 0, 0];
+    call(libc::SYS_capset, args).map(drop)
 }
 
 fn set_limit(resource: libc::__rlimit_resource_t, (soft, hard): (u64, u64)) -> Result<(), Errno> {

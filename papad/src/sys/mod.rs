@@ -23,5 +23,5 @@ pub(crate) use process::{
     Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_ended, reap,
     reap_at_end,
 };
-pub(crate) use sock_diag::{TcpPeer, tcp_peer};
+pub(crate) use sock_diag::{TcpPeer, is_tcp_open, tcp_peer};
 pub(crate) use unread::{internet_address, unread_by_peer};

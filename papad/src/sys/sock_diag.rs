@@ -2,8 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
@@ -16,13 +17,24 @@ const HEADER: usize = 16;
 /// `struct inet_diag_req_v2`.
 const REQUEST: usize = 56;
 /// Where these stand in `struct inet_diag_msg`.
+const STATE: usize = 1;
 const RQUEUE: usize = 56;
 const UID: usize = 64;
 const INODE: usize = 68;
 
+/// States of a TCP socket (`net/tcp_states.h` in the kernel) whose owner has a connection, and may
+/// have ended sending: `ESTABLISHED`, `FIN_WAIT1`, `FIN_WAIT2`.
+const CONNECTED: [u8; 3] = [1, 4, 5];
+
+/// States of the socket at our end of that: `ESTABLISHED`, `CLOSE_WAIT`.
+const OPEN: [u8; 2] = [1, 8];
+
 /// What the kernel says of a TCP socket on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TcpPeer {
+    /// Whether it has a connection. Where nobody has one, the kernel looks for a socket that
+    /// listens at the peer's address, and tells of that.
+    pub(crate) is_connected: bool,
     /// Who made it.
     pub(crate) uid: u32,
     /// 0 if its owner has closed it; the user then reads as 0, which says nothing of who it was.
@@ -42,6 +54,25 @@ pub(crate) fn tcp_peer(peer: SocketAddr, local: SocketAddr) -> io::Result<TcpPee
     let mut reply = [0; 1024];
     let length = recv(netlink.as_raw_fd(), &mut reply, MsgFlags::empty())?;
     parse(&reply[..length])
+}
+
+/// Whether a TCP connection still is one: its peer may have ended sending, and has not reset it.
+pub(crate) fn is_tcp_open(connection: BorrowedFd) -> io::Result<bool> {
+    let mut state = 0_u8;
+    let mut length: libc::socklen_t = 1;
+    // SAFETY: of a `tcp_info`, whose first byte is the state, no more is written than `length` says,
+    // which is one byte; `state` and `length` are valid for writes.
+    let result = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut state).cast(),
+            &raw mut length,
+        )
+    };
+    Errno::result(result)?;
+    Ok(OPEN.contains(&state))
 }
 
 fn open() -> io::Result<OwnedFd> {
@@ -92,6 +123,7 @@ fn parse(reply: &[u8]) -> io::Result<TcpPeer> {
     match word(4)? as u16 {
         NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(HEADER)? as i32))),
         SOCK_DIAG_BY_FAMILY => Ok(TcpPeer {
+            is_connected: CONNECTED.contains(reply.get(HEADER + STATE).ok_or_else(short)?),
             uid: word(HEADER + UID)?,
             inode: word(HEADER + INODE)?,
             unread: word(HEADER + RQUEUE)?,
@@ -118,6 +150,7 @@ mod tests {
             let seen = tcp_peer(peer, local).unwrap();
             assert_eq!(seen.uid, nix::unistd::geteuid().as_raw());
             assert_ne!(seen.inode, 0);
+            assert!(seen.is_connected);
             assert_eq!(seen.unread, 0);
             std::io::Write::write_all(&mut &server, b"four").unwrap();
             assert_eq!(tcp_peer(peer, local).unwrap().unread, 4);
@@ -135,5 +168,15 @@ mod tests {
             Ok(seen) => assert_eq!(seen.inode, 0),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::NotFound),
         }
+    }
+
+    #[test]
+    fn a_listener_where_a_closed_socket_was_is_not_connected() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let other = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let _there = TcpListener::bind(other).unwrap();
+        let seen = tcp_peer(other, listener.local_addr().unwrap()).unwrap();
+        assert_ne!(seen.inode, 0);
+        assert!(!seen.is_connected);
     }
 }

@@ -1,0 +1,43 @@
+//! Network namespaces of a test's own.
+
+use std::panic::resume_unwind;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+
+/// Whether ip(8) is there to make interfaces with.
+#[must_use]
+pub fn has_ip() -> bool {
+    let has = Command::new("ip").arg("-V").stdout(Stdio::null()).status().is_ok();
+    if !has {
+        eprintln!("skipped, because there is no program ip: it is in Debian's package iproute2");
+    }
+    has
+}
+
+/// Runs ip(8) in the calling thread's network namespace.
+///
+/// # Panics
+/// When it fails.
+#[track_caller]
+pub fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split(' ')).status().unwrap();
+    assert!(status.success(), "ip {words}: {status}");
+}
+
+/// Runs `act` on a thread that has a network of its own, in which there is nothing but its loopback
+/// addresses, and returns what it returned. Processes that `act` starts share that network.
+///
+/// # Panics
+/// When `act` does, or when this process may not make namespaces.
+pub fn in_new_network<T: Send>(act: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            ip("link set lo up");
+            act()
+        });
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
