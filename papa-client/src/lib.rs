@@ -249,6 +249,7 @@ mod session;
 mod socket;
 mod start;
 mod status;
+#[expect(unsafe_code, reason = "all that the crate has of it is there")]
 mod sys;
 #[cfg(feature = "tokio")]
 pub mod tokio;
@@ -268,6 +269,8 @@ pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, 
 pub use socket::{SocketAddress, SocketBuilder, SocketInfo, UnixSocketBuilder};
 pub use status::{SessionInfo, Status};
 pub use value::Value;
+#[cfg(feature = "fuzzing")]
+pub use watch::fuzzing;
 pub use watch::{Batch, Event, Events, Mode, OnDisconnect, Start, WatchBuilder, Watcher};
 
 #[cfg(test)]

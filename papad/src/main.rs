@@ -5,6 +5,9 @@
 //! [`server`] does the rest and may die at any instant. `docs/architecture.md` tells the whole.
 
 mod cli;
+#[cfg(feature = "fuzzing")]
+#[path = "../../fuzz/papad/targets.rs"]
+pub mod fuzzing;
 mod gate;
 mod journal;
 mod keeper;
@@ -18,6 +21,7 @@ mod processes;
 mod ring;
 mod server;
 mod sockets;
+#[expect(unsafe_code, reason = "all that papad has of it is there")]
 mod sys;
 mod systemd;
 mod values;
