@@ -3,7 +3,8 @@
 //!
 //! A session can name any path, and recovery removes the files of sockets whose removal was begun.
 //! So all of this is done where there are no files, and no network but an empty one of its own; a
-//! program is never started (`sys/child.rs`). That takes root.
+//! program is never started (`sys/child.rs`). That takes root. An input that fails is not written to
+//! `fuzz/artifacts`, then, but to `papad-fuzz-PID/artifacts` in the directory for temporary files.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -230,7 +231,12 @@ fn speak(server: &Arc<Server>, said: &[u8], piece: usize) -> Option<Vec<u8>> {
     }
     // It may have been closed by papad.
     let _ = writer.shutdown(Shutdown::Write);
-    hearing.join().expect("hearing does not panic")
+    let heard = hearing.join().expect("hearing does not panic");
+    // One that was hung up on may still be at its last request.
+    while server.sessions.count() > 1 {
+        thread::sleep(Duration::from_millis(1));
+    }
+    heard
 }
 
 fn client_of(client: &mut UnixStream) -> UnixStream {
@@ -310,7 +316,11 @@ fn shut_in() {
     // As every server does: it writes to connections that are closed.
     sys::ignore(libc::SIGPIPE).expect("it can be ignored");
     let folder = std::env::temp_dir().join(format!("papad-fuzz-{}", std::process::id()));
-    fs::create_dir_all(folder.join("dev")).expect("a directory for nothing");
+    // Where libFuzzer writes what made this thread panic: it does so in the very thread.
+    let artifacts = ["sessions", "journal", "handover"].map(|target| format!("artifacts/{target}"));
+    for inside in artifacts.iter().map(String::as_str).chain(["dev"]) {
+        fs::create_dir_all(folder.join(inside)).expect("a directory for nothing");
+    }
     let null = fs::metadata("/dev/null").expect("it is there").rdev();
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;
     let made = mknod(&folder.join("dev/null"), SFlag::S_IFCHR, mode, null);
