@@ -23,7 +23,9 @@ fuzz_target!(|line: &[u8]| {
 /// Exact words arrive as they were sent, in a line of printable ASCII.
 fn assert_carried(words: &[Vec<u8>]) {
     let mut line = Vec::new();
-    words.iter().for_each(|word| quoted::push(&mut line, word));
+    for word in words {
+        quoted::push(&mut line, word);
+    }
     assert!(line.iter().all(|byte| (0x20..=0x7e).contains(byte)));
     assert_eq!(quoted::split(&line).as_deref(), Ok(words));
 }

@@ -105,7 +105,7 @@ impl Tried {
                 return self.damaged().recover();
             }
             Step::Seek(offset) => {
-                let _ = sys::set_offset(&self.file(), offset.into());
+                let _ = sys::set_offset(self.file(), offset.into());
                 return self.damaged().recover();
             }
             Step::Cut(length) => {
