@@ -19,6 +19,7 @@ pub(crate) struct Papad {
 #[allow(dead_code)]
 impl Papad {
     /// Starts it, and has the environment say where it is. The example must have one thread yet.
+    #[allow(unsafe_code, reason = "an example sets its own environment")]
     pub(crate) fn start() -> Self {
         let papad = Self::launch();
         // SAFETY: nobody reads the environment at the same time, since there is nobody else.

@@ -268,6 +268,7 @@ mod session;
 mod socket;
 mod start;
 mod status;
+#[expect(unsafe_code, reason = "all that the crate has of it is there")]
 mod sys;
 #[cfg(feature = "tokio")]
 pub mod tokio;
@@ -288,6 +289,8 @@ pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, 
 pub use socket::{SocketAddress, SocketBuilder, SocketInfo, UnixSocketBuilder};
 pub use status::{LimitUse, SessionInfo, Status};
 pub use value::Value;
+#[cfg(feature = "fuzzing")]
+pub use watch::fuzzing;
 pub use watch::{Batch, Event, Events, Mode, OnDisconnect, Start, WatchBuilder, Watcher};
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ mod buffer;
 mod builder;
 mod done;
 mod event;
+#[cfg(feature = "fuzzing")]
+#[path = "../../fuzz/papa-client/watch.rs"]
+pub mod fuzzing;
 mod ledger;
 mod machine;
 mod reading;

@@ -6,6 +6,9 @@
 
 mod bounds;
 mod cli;
+#[cfg(feature = "fuzzing")]
+#[path = "../../fuzz/papad/targets.rs"]
+pub mod fuzzing;
 mod gate;
 mod journal;
 mod keeper;
@@ -19,6 +22,7 @@ mod processes;
 mod ring;
 mod server;
 mod sockets;
+#[expect(unsafe_code, reason = "all that papad has of it is there")]
 mod sys;
 mod systemd;
 mod values;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::net::TcpStream;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use nix::cmsg_space;
@@ -14,7 +14,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use crate::{BANNER, DEADLINE, Papad, Stream, eventually, wait_readable};
+use crate::{BANNER, DEADLINE, Papad, Stream, eventually, sys, wait_readable};
 
 /// Room for one read, in bytes.
 const READ_SIZE: usize = 256 * 1024;
@@ -410,8 +410,7 @@ impl Exact {
             Ok(message.bytes)
         });
         self.received.truncate(before + read.unwrap_or(0));
-        // SAFETY: the kernel has just installed these descriptors and nobody else owns them.
-        self.descriptors.extend(came.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        self.descriptors.extend(sys::own_received(came));
         match read? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             _ => Ok(()),

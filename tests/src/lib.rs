@@ -22,6 +22,8 @@ pub mod procfs;
 mod python;
 mod scratch;
 mod session;
+#[expect(unsafe_code, reason = "all that the tests have of it is there")]
+mod sys;
 mod systemd;
 mod watching;
 

@@ -3,9 +3,8 @@
 //! `sd_listen_fds(3)`, and where these are silent, of systemd's own `service.c`.
 
 use std::io::IoSliceMut;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,14 +18,11 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
-use crate::{DEADLINE, ScratchDir, procfs};
+use crate::{DEADLINE, ScratchDir, procfs, sys};
 
 /// The longest message that systemd takes, in bytes, and the most descriptors with one.
 const MAX_MESSAGE: usize = 4096;
 const MAX_DESCRIPTORS: usize = 253;
-
-/// The number of the first descriptor that is passed.
-const FIRST_PASSED: RawFd = 3;
 
 /// A message of the test to itself: what was sent before it has been dealt with.
 const SYNC: &str = "X_SYNC=1";
@@ -182,25 +178,7 @@ impl FakeSystemd {
         command.env("LISTEN_FDS", passed.len().to_string());
         command.env("LISTEN_FDNAMES", names.join(":"));
         let fds: Vec<OwnedFd> = passed.into_iter().map(|(_, fd)| fd).collect();
-        let place = move || {
-            // Out of each other's way first.
-            let beyond = FIRST_PASSED + fds.len() as RawFd;
-            let mut number = FIRST_PASSED;
-            let mut away = [0; MAX_PASSED];
-            for (fd, away) in fds.iter().zip(&mut away) {
-                *away = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(beyond))?;
-            }
-            for away in &away[..fds.len()] {
-                // SAFETY: both are numbers; what had the second one is not used any more.
-                if unsafe { libc::dup2(*away, number) } < 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-                number += 1;
-            }
-            Ok(())
-        };
-        // SAFETY: it makes system calls and nothing else.
-        unsafe { command.pre_exec(place) };
+        sys::pass_descriptors(command, fds);
     }
 
     /// The main process is this one from now on.
@@ -282,9 +260,6 @@ impl State {
     }
 }
 
-/// The most descriptors that a test passes.
-const MAX_PASSED: usize = 1024;
-
 /// What the test itself may have been started with.
 fn drop_variables(command: &mut Command) {
     for name in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE"] {
@@ -322,8 +297,7 @@ fn receive(socket: &UnixDatagram) -> (i32, String, Vec<OwnedFd>) {
         match part {
             ControlMessageOwned::ScmCredentials(credentials) => sender = credentials.pid(),
             ControlMessageOwned::ScmRights(raw) => {
-                // SAFETY: the kernel has just installed these, and nobody else owns them.
-                fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                fds.extend(sys::own_received(raw));
             }
             other => panic!("unexpected: {other:?}"),
         }

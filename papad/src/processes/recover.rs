@@ -71,7 +71,11 @@ impl Replayed {
                 };
                 self.processes.insert(id, entry);
             }
-            b"started" => self.processes.get_mut(&id)?.pid = Some(fields.number()?),
+            b"started" => {
+                // 0 stands for a child that was never made, and others name groups.
+                let pid = fields.number().filter(|&pid: &i32| pid > 0)?;
+                self.processes.get_mut(&id)?.pid = Some(pid);
+            }
             b"failed" => {
                 self.processes.remove(&id);
             }
@@ -358,6 +362,19 @@ mod tests {
         assert_eq!(replayed.processes[&1].since_boot, noted.since_boot.get().copied());
         let replayed = replay(&[b"\x1e1 process 1 5 a bufsize=0 -- /bin/true\n".to_vec()]);
         assert_eq!(replayed.processes[&1].since_boot, None);
+    }
+
+    #[test]
+    fn a_process_is_not_recovered_under_what_is_no_pid() {
+        for pid in ["0", "-1", "x"] {
+            let record = process(1, "a", 7).made_record().into_bytes();
+            let mut replayed = replay(&[record]);
+            let started = Record::new("started").number(1).word(pid).into_bytes();
+            let mut file = sys::memfd(c"journal").unwrap();
+            std::io::Write::write_all(&mut file, &started).unwrap();
+            let skipped = journal::replay(&file, |verb, fields| replayed.apply(verb, fields));
+            assert_eq!((skipped.unwrap(), replayed.processes[&1].pid), (1, None), "pid {pid}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::os::unix::fs::FileExt;
 use nix::unistd::{Whence, lseek64};
 
 use papa_protocol::frame::{Stream, Time};
+use papa_protocol::options::MAX_BUFSIZE;
 
 use super::{CHECKPOINT, Chunk, MAX_CHUNK};
 use crate::sys;
@@ -78,6 +79,10 @@ impl Layout {
     fn data(self) -> u64 {
         self.scratch() + PAGE + MERGED
     }
+
+    fn length(self) -> u64 {
+        self.data() + self.capacity
+    }
 }
 
 /// What was live when it was last noted. What was pushed out since follows from the rest.
@@ -123,7 +128,7 @@ impl RingFile {
         let layout = Layout::new(bufsize);
         let file = sys::keep(sys::memfd(c"papad-ring")?.into());
         let ring = RingFile { file: file.into(), layout };
-        ring.file.set_len(layout.data() + layout.capacity)?;
+        ring.file.set_len(layout.length())?;
         ring.write_words(IDENTITY, &[MAGIC, FORMAT, bufsize])?;
         sys::set_offset(&ring.file, layout.data())?;
         Ok(ring)
@@ -133,10 +138,13 @@ impl RingFile {
     pub(super) fn open(file: File) -> io::Result<(RingFile, u64)> {
         let mut ring = RingFile { file, layout: Layout::new(0) };
         let [magic, format, bufsize] = ring.read_words(IDENTITY)?;
-        if magic != MAGIC || format != FORMAT {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "not a ring"));
+        if magic != MAGIC || format != FORMAT || !(1..=MAX_BUFSIZE).contains(&bufsize) {
+            return Err(damaged("not a ring"));
         }
         ring.layout = Layout::new(bufsize);
+        if ring.file.metadata()?.len() != ring.layout.length() {
+            return Err(damaged("a ring of another length"));
+        }
         Ok((ring, bufsize))
     }
 
@@ -156,6 +164,11 @@ impl RingFile {
 
     pub(super) fn live(&self) -> io::Result<Live> {
         let [first, first_number, first_start, lost] = self.read_words(LIVE)?;
+        // There is room in 63 bits for more than will ever be written, and none in the index for
+        // greater positions.
+        if first >= ERR || first_number >= ERR {
+            return Err(damaged("positions in a ring are not as large"));
+        }
         Ok(Live { first, first_number, first_start, lost })
     }
 
@@ -261,6 +274,9 @@ impl RingFile {
         if length == 0 {
             return Ok(());
         }
+        if length > MERGED || count > self.layout.slots {
+            return Err(damaged("no merge is as large as the one under way"));
+        }
         let scratch = self.layout.scratch();
         let mut bytes = vec![0; length as usize];
         self.file.read_exact_at(&mut bytes, scratch + PAGE)?;
@@ -268,14 +284,14 @@ impl RingFile {
         for at in 0..count {
             let words: [u64; 2] =
                 if at < 2 { self.read_words(scratch + at * SLOT)? } else { [0, 0] };
-            self.write_words(self.layout.slot(number + at), &words)?;
+            self.write_words(self.layout.slot(number.wrapping_add(at)), &words)?;
         }
         self.write_words(MERGE, &[0, 0, 0, 0])
     }
 
     /// Frees the memory behind index, scratch and data, when nothing in them is needed.
     pub(super) fn give_back_pages(&self) -> io::Result<()> {
-        let length = self.layout.data() + self.layout.capacity - PAGE;
+        let length = self.layout.length() - PAGE;
         sys::give_back_pages(&self.file, PAGE, length)
     }
 
@@ -302,6 +318,11 @@ impl AsFd for RingFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// The error of a file that no version has left so, killed wherever.
+pub(super) fn damaged(how: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, how)
 }
 
 fn encode(chunk: Chunk) -> [u64; 2] {

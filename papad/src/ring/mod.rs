@@ -102,7 +102,7 @@ impl Ring {
     /// The ring that an earlier server filled.
     ///
     /// # Errors
-    /// `InvalidData` if the file is no ring.
+    /// `InvalidData` if the file is no ring, or one that no server can have left so.
     pub(crate) fn recover(file: File) -> io::Result<Ring> {
         let (file, bufsize) = RingFile::open(file)?;
         file.finish_merge()?;
@@ -111,6 +111,14 @@ impl Ring {
         let chunks = file.live_chunks(live)?;
         let last_start = chunks.back().map_or(first, |chunk| chunk.start);
         let end = file.end(last_start)?;
+        // A chunk is in the index before its bytes are in the file.
+        let is_in_step = match chunks.front() {
+            Some(chunk) => chunk.start <= first && first <= end,
+            None => first == end,
+        };
+        if !is_in_step {
+            return Err(file::damaged("the index of a ring does not go with its bytes"));
+        }
         let (sealed, claims) = (false, file.claims()?);
         let mut ring =
             Ring { file, bufsize, first_number, chunks, first, end, lost, sealed, claims };
@@ -256,14 +264,20 @@ impl Ring {
         let later = self.chunks.partition_point(|chunk| chunk.start <= wanted);
         let start = self.chunks.get(later.wrapping_sub(1)).map_or(0, |chunk| chunk.start);
         let first = match self.chunks.get(later) {
-            Some(next) if next.start - start <= WHOLE && wanted > start => next.start,
+            // One that is empty was written down for what had not come yet when the server was
+            // killed. It had pushed out nothing.
+            Some(next)
+                if next.start < self.end && next.start - start <= WHOLE && wanted > start =>
+            {
+                next.start
+            }
             _ => wanted,
         };
         self.lose_before(first);
     }
 
     fn lose_before(&mut self, first: u64) {
-        self.lost += first.saturating_sub(self.first);
+        self.lost = self.lost.saturating_add(first.saturating_sub(self.first));
         self.forget_before(first);
     }
 

@@ -331,6 +331,67 @@ fn an_empty_pipe_and_an_ended_one_are_told_apart() {
 }
 
 #[test]
+fn a_chunk_that_was_begun_and_not_filled_pushes_nothing_out() {
+    // Once, a recovered ring let the last kept byte go: it saw a chunk behind that one, though an
+    // empty one, and so pushed out the former whole.
+    let mut rig = Rig::new(1);
+    rig.write(Stream::Out, 253);
+    rig.clock += MERGE_WITHIN;
+    let nothing = rig.ring.fill(rig.out.0.as_fd(), Stream::Out, Time(rig.clock), Overflow::Drop, 0);
+    assert_eq!(nothing.unwrap(), Filled::Nothing);
+    rig.crash();
+    assert_eq!((rig.ring.first(), rig.ring.end(), rig.ring.lost()), (252, 253, 252));
+    assert_eq!(rig.kept(), rig.written[252..]);
+}
+
+/// A ring of 1000 bytes that has 13, and in whose file something else is done then.
+fn recovered_after(damage: impl Fn(&File)) -> io::Result<Ring> {
+    let mut rig = Rig::new(1000);
+    rig.write(Stream::Out, 13);
+    damage(&rig.held);
+    Ring::recover(rig.held.try_clone().unwrap())
+}
+
+/// Writes a word of the header.
+fn set_word(at: u64) -> impl Fn(u64) -> Box<dyn Fn(&File)> {
+    move |word: u64| {
+        Box::new(move |file| {
+            std::os::unix::fs::FileExt::write_all_at(file, &word.to_le_bytes(), at).unwrap();
+        })
+    }
+}
+
+#[test]
+fn a_ring_that_no_server_can_have_left_so_is_refused() {
+    let (bufsize, first, first_number) = (set_word(16), set_word(64), set_word(72));
+    let (merge_count, merge_length) = (set_word(104), set_word(120));
+    assert!(recovered_after(|_| {}).is_ok());
+    for bytes in [0, 999_999, u64::MAX] {
+        assert!(recovered_after(bufsize(bytes)).is_err(), "bufsize {bytes}");
+    }
+    assert!(recovered_after(|file| file.set_len(1 << 20).unwrap()).is_err());
+    assert!(recovered_after(first(14)).is_err());
+    // Without the index, nobody knows what the bytes are.
+    assert!(recovered_after(first_number(u64::MAX)).is_err());
+    assert!(recovered_after(merge_length(u64::MAX)).is_err());
+    assert!(
+        recovered_after(|file| {
+            merge_count(u64::MAX)(file);
+            merge_length(1)(file);
+        })
+        .is_err()
+    );
+    // The file's offset is where the newest byte ends.
+    assert!(
+        recovered_after(|file| {
+            first_number(1)(file);
+            sys::set_offset(file, 6_356_444).unwrap();
+        })
+        .is_err()
+    );
+}
+
+#[test]
 fn what_is_no_ring_is_refused() {
     let file = sys::memfd(c"other").unwrap();
     assert!(Ring::recover(file.try_clone().unwrap()).is_err());

@@ -5,6 +5,9 @@ mod accept;
 mod client;
 mod command;
 mod exact;
+#[cfg(feature = "fuzzing")]
+#[path = "../../../fuzz/papad/server.rs"]
+pub(crate) mod fuzzing;
 mod guard;
 mod handover;
 mod lifeline;
