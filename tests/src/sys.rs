@@ -1,10 +1,12 @@
 //! Every `unsafe` line of the tests.
 
+use std::ffi::{CStr, c_int};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 /// The number of the first descriptor that is passed.
@@ -55,4 +57,63 @@ pub(crate) fn become_user(uid: u32) {
     // SAFETY: setresuid takes three numbers and touches no memory.
     let user = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
     assert_eq!(user, 0, "setresuid");
+}
+
+/// The key that [`join_keyring_with_a_key`] adds.
+const KEY: &CStr = c"papad-test-key";
+
+/// The calling process's own session keyring, of keyctl(2).
+const SESSION_KEYRING: c_int = -3;
+
+/// Joins a new session keyring that has a key for a child to look for with [`find_key`]. False
+/// where there are no keyrings.
+pub fn join_keyring_with_a_key() -> bool {
+    const JOIN_SESSION_KEYRING: c_int = 1;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name, keyctl(KEYCTL_JOIN_SESSION_KEYRING) reads no memory.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, none) };
+    let (kind, secret) = (c"user".as_ptr(), c"secret".as_ptr());
+    let name = KEY.as_ptr();
+    // SAFETY: add_key reads two strings and 6 bytes.
+    let added =
+        unsafe { libc::syscall(libc::SYS_add_key, kind, name, secret, 6_usize, SESSION_KEYRING) };
+    joined >= 0 && added >= 0
+}
+
+/// Looks for that key in the session keyring.
+///
+/// # Errors
+/// What the kernel says if it is not there.
+pub fn find_key() -> Result<(), Errno> {
+    const SEARCH: c_int = 10;
+    let kind = c"user".as_ptr();
+    // SAFETY: keyctl(KEYCTL_SEARCH) reads two strings, and links the key nowhere for the last 0.
+    let found =
+        unsafe { libc::syscall(libc::SYS_keyctl, SEARCH, SESSION_KEYRING, kind, KEY.as_ptr(), 0) };
+    Errno::result(found).map(drop)
+}
+
+/// What prctl(2) tells of the calling process.
+#[derive(Debug, Clone, Copy)]
+pub enum Attribute {
+    /// The signal it gets when its parent ends.
+    DeathSignal,
+    /// capabilities(7)
+    Securebits,
+    /// Whether its user may trace it.
+    Dumpable,
+}
+
+/// An attribute of the calling process.
+pub fn attribute(which: Attribute) -> c_int {
+    let mut out: c_int = -1;
+    let option = match which {
+        Attribute::DeathSignal => libc::PR_GET_PDEATHSIG,
+        Attribute::Securebits => libc::PR_GET_SECUREBITS,
+        Attribute::Dumpable => libc::PR_GET_DUMPABLE,
+    };
+    // SAFETY: the first of these options writes an int to where the second argument points, and
+    // the others take no argument.
+    let returned = unsafe { libc::prctl(option, std::ptr::from_mut(&mut out), 0, 0, 0) };
+    if matches!(which, Attribute::DeathSignal) { out } else { returned }
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process;
 
-use nix::libc;
 use nix::unistd::User;
-use papad_tests::{Papad, ScratchDir, copy_program, is_root, procfs};
+use papad_tests::{Papad, ScratchDir, copy_program, is_root, join_keyring_with_a_key, procfs};
 
 /// A user of nobody else, whom the system's list of users has.
 const USER: &str = "games";
@@ -22,21 +21,6 @@ fn surroundings(closed: &str) -> String {
          exec nice -n 3 setpriv --inh-caps=+chown,+kill --ambient-caps=+chown,+kill --securebits=+no_setuid_fixup \
          \"$0\" \"$@\""
     )
-}
-
-/// Joins a new session keyring, with a key for [`surroundings`] to look for. False where there are
-/// no keyrings.
-fn join_keyring_with_a_key() -> bool {
-    const JOIN_SESSION_KEYRING: i32 = 1;
-    const SESSION_KEYRING: i32 = -3;
-    let none = std::ptr::null::<libc::c_char>();
-    // SAFETY: without a name, keyctl(KEYCTL_JOIN_SESSION_KEYRING) reads no memory.
-    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, none) };
-    let (kind, name, secret) = (c"user".as_ptr(), c"papad-test-key".as_ptr(), c"secret".as_ptr());
-    // SAFETY: add_key reads two strings and 6 bytes.
-    let added =
-        unsafe { libc::syscall(libc::SYS_add_key, kind, name, secret, 6_usize, SESSION_KEYRING) };
-    joined >= 0 && added >= 0
 }
 
 /// What a process of these options says of itself.

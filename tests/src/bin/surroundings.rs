@@ -3,14 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::CStr;
 use std::fs;
 
-use nix::errno::Errno;
-use nix::libc::{self, c_int};
-
-/// A key that whoever starts papad may have in a session keyring, for children not to find.
-const KEY: &CStr = c"papad-test-key";
+use papad_tests::{Attribute, attribute, find_key};
 
 /// Of `/proc/self/status`. What signals do is left out: Rust's own beginning has changed that.
 const STATUS: [&str; 14] = [
@@ -30,21 +25,9 @@ const STATUS: [&str; 14] = [
     "Cpus_allowed",
 ];
 
-fn prctl(option: c_int, out: &mut c_int) -> c_int {
-    // SAFETY: of the options used here, one writes an int to where the second argument points, and
-    // the others take no argument.
-    unsafe { libc::prctl(option, std::ptr::from_mut(out), 0, 0, 0) }
-}
-
-/// Whether the session keyring has the key.
+/// Whether the session keyring has the key that whoever starts papad may have in his.
 fn key() -> String {
-    const SEARCH: c_int = 10;
-    const SESSION_KEYRING: c_int = -3;
-    // SAFETY: keyctl(KEYCTL_SEARCH) reads two strings, and links the key nowhere for the last 0.
-    let found = unsafe {
-        libc::syscall(libc::SYS_keyctl, SEARCH, SESSION_KEYRING, c"user".as_ptr(), KEY.as_ptr(), 0)
-    };
-    if found >= 0 { "found".to_owned() } else { format!("{:?}", Errno::last()) }
+    find_key().map_or_else(|errno| format!("{errno:?}"), |()| "found".to_owned())
 }
 
 fn main() {
@@ -84,11 +67,9 @@ fn main() {
     println!("Terminal: {}", fields[4]);
     println!("Nice: {}", fields[16]);
     println!("Parent: {}", fields[1]);
-    let mut out = 0;
-    prctl(libc::PR_GET_PDEATHSIG, &mut out);
-    println!("Signal at its parent's end: {out}");
-    println!("Securebits: {}", prctl(libc::PR_GET_SECUREBITS, &mut out));
-    println!("Can be traced: {}", prctl(libc::PR_GET_DUMPABLE, &mut out));
+    println!("Signal at its parent's end: {}", attribute(Attribute::DeathSignal));
+    println!("Securebits: {}", attribute(Attribute::Securebits));
+    println!("Can be traced: {}", attribute(Attribute::Dumpable));
     println!("Key: {}", key());
     for file in ["oom_score_adj", "loginuid", "cgroup"] {
         let text = fs::read_to_string(format!("/proc/self/{file}")).unwrap();
