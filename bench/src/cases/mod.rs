@@ -13,7 +13,7 @@ mod values;
 mod watched;
 
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use papa_client::{Event, Papa};
@@ -43,6 +43,9 @@ pub(crate) fn all(setting: &Setting) -> Vec<Box<dyn Case>> {
     ]
 }
 
+/// The longest that nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Seconds since then.
 fn since(began: Instant) -> f64 {
     began.elapsed().as_secs_f64()
@@ -60,8 +63,8 @@ fn time(command: &mut Command) -> Result<f64> {
 /// and has papad forget their ends.
 fn wait_for_ends(papa: &Papa, pattern: &str, count: usize) -> Result<()> {
     let mut ended = 0;
-    for batch in papa.watch([pattern]).only_exits().start()? {
-        let batch = batch?;
+    let mut watcher = papa.watch([pattern]).only_exits().start()?;
+    while let Some(batch) = watcher.next_timeout(PATIENCE)? {
         for event in &batch {
             if let Event::Closed { name, end, .. } = event {
                 ensure!(end.success(), "{name} has ended with {end:?}");
@@ -73,5 +76,6 @@ fn wait_for_ends(papa: &Papa, pattern: &str, count: usize) -> Result<()> {
             break;
         }
     }
-    Ok(())
+    ensure!(ended == count, "{ended} of {count} processes have ended");
+    Ok(watcher.stop()?)
 }
