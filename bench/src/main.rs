@@ -60,15 +60,18 @@ fn run(options: &Options) -> Result<ExitCode> {
     }
     cases.retain(|case| options.only.is_empty() || options.only.iter().any(|it| it == case.name()));
 
-    let measured: Vec<_> =
-        cases.iter().map(|case| measure::measure(&**case, &setting, repeats)).collect();
+    let mut measured = Vec::new();
+    for case in cases {
+        measured.push(measure::measure(&*case, &setting, repeats));
+        // After each case: a run takes long, and may be cut short.
+        if let Some(path) = &options.json {
+            let json = report::json(&measured, options.quick);
+            let text = serde_json::to_string_pretty(&json)? + "\n";
+            fs::write(path, text).with_context(|| path.display().to_string())?;
+        }
+    }
     let rows = report::rows(&measured);
     println!("{}", report::table(&rows));
-    if let Some(path) = &options.json {
-        let json = report::json(&measured, &rows, options.quick);
-        let text = serde_json::to_string_pretty(&json)? + "\n";
-        fs::write(path, text).with_context(|| path.display().to_string())?;
-    }
     if let Some(path) = &options.plot {
         fs::write(path, report::plot(&rows)).with_context(|| path.display().to_string())?;
     }

@@ -29,8 +29,11 @@ pub(crate) struct Sizes {
     pub(crate) rest: u64,
     /// Values to store before it is enough.
     pub(crate) values: usize,
-    /// Sockets and processes to make, and sessions to begin, before it is enough.
+    /// Sockets and processes to make before it is enough.
     pub(crate) most: usize,
+    /// Sessions to begin before it is enough. Each is a thread of papad's, and threads are what
+    /// everything else on the machine needs, too.
+    pub(crate) sessions: usize,
     /// How long after an upgrade clients are still looked at, in seconds. The keeper follows its
     /// server to the new version within this time.
     pub(crate) after_upgrade: u64,
@@ -54,6 +57,7 @@ impl Sizes {
             rest: 5,
             values: 1_000_000,
             most: 30_000,
+            sessions: 10_000,
             after_upgrade: 6,
         }
     }
@@ -75,6 +79,7 @@ impl Sizes {
             rest: 1,
             values: 1000,
             most: 50,
+            sessions: 50,
             after_upgrade: 0,
         }
     }

@@ -39,7 +39,7 @@ pub(crate) fn all(setting: &Setting) -> Vec<Box<dyn Case>> {
         }),
         Box::new(recovery::Recovery { hosted: sizes.hosted }),
         Box::new(upgrade::Upgrade { hosted: sizes.hosted, after: sizes.after_upgrade }),
-        Box::new(scale::Scale { values: sizes.values, most: sizes.most }),
+        Box::new(scale::Scale { values: sizes.values, most: sizes.most, sessions: sizes.sessions }),
     ]
 }
 

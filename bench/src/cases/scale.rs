@@ -1,7 +1,7 @@
 //! How many there can be.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
@@ -15,15 +15,14 @@ use crate::unit::Unit;
 /// Requests under way at once.
 const IN_FLIGHT: usize = 100;
 
-/// Sessions that one client process begins: less than it may have descriptors.
-const SESSIONS_OF_A_CLIENT: usize = 10_000;
-
 /// More and more of everything, until something gives or it is enough. What gives is told.
 pub(crate) struct Scale {
     /// Values that are enough.
     pub(crate) values: usize,
-    /// Sockets, processes and sessions that are enough.
+    /// Sockets and processes that are enough.
     pub(crate) most: usize,
+    /// Sessions that are enough.
+    pub(crate) sessions: usize,
 }
 
 impl Case for Scale {
@@ -79,34 +78,19 @@ fn most(papad: &Papad, enough: usize, request: impl Fn(usize) -> String) -> Resu
 impl Scale {
     fn sessions(&self, setting: &Setting) -> Result<Figure> {
         let papad = setting.papad()?;
-        let mut clients = Vec::new();
-        let mut begun = 0;
-        while begun < self.most {
-            let now = SESSIONS_OF_A_CLIENT.min(self.most - begun);
-            let (client, held) = hold_sessions(setting, now, papad.port())?;
-            clients.push(client);
-            begun += held;
-            if held < now {
-                break;
-            }
-        }
-        let note = if begun < self.most {
-            "then papad has no descriptor for another"
+        let wanted = [self.sessions.to_string(), papad.port().to_string()];
+        let mut command = setting.role(["hold-sessions", &wanted[0], &wanted[1]]);
+        let mut client = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut said = String::new();
+        BufReader::new(client.stdout.take().context("no pipe")?).read_line(&mut said)?;
+        // Waiting closes its standard input, which it waits for.
+        client.wait()?;
+        let begun: usize = said.trim().parse().context("a count")?;
+        let note = if begun < self.sessions {
+            "then another was refused"
         } else {
             "then this program had enough"
         };
-        for mut client in clients {
-            // Waiting closes its standard input, which it waits for.
-            client.wait()?;
-        }
         Ok(Figure { value: begun as f64, note: Some(note.into()) })
     }
-}
-
-fn hold_sessions(setting: &Setting, count: usize, port: u16) -> Result<(Child, usize)> {
-    let mut command = setting.role(["hold-sessions", &count.to_string(), &port.to_string()]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    BufReader::new(child.stdout.take().context("no pipe")?).read_line(&mut said)?;
-    Ok((child, said.trim().parse().context("a count")?))
 }

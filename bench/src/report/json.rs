@@ -7,18 +7,18 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::utsname::uname;
 use serde_json::{Value, json};
 
-use super::Row;
+use super::{Row, rows};
 use crate::case::{Bound, Figure};
 use crate::measure::{Measured, median};
 use crate::subject::Subject;
 
 /// What was measured, and where.
-pub(crate) fn json(measured: &[Measured], rows: &[Row<'_>], is_quick: bool) -> Value {
+pub(crate) fn json(measured: &[Measured], is_quick: bool) -> Value {
     json!({
         "quick": is_quick,
         "machine": machine(),
         "figures": measured.iter().flat_map(figures).collect::<Vec<_>>(),
-        "comparisons": rows.iter().map(comparison).collect::<Vec<_>>(),
+        "comparisons": rows(measured).iter().map(comparison).collect::<Vec<_>>(),
     })
 }
 
