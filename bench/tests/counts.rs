@@ -1,4 +1,5 @@
 //! What is exact, whatever the machine does meanwhile: wake-ups, threads, system calls.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;
