@@ -37,9 +37,9 @@ impl Case for LinesWay {
             |what: &str| line(what.into()).against(Subject::Papa, Bound::AtMost(1.0 / 300.0));
         vec![
             beside_papa("a line's way to its watcher, p50, 1 other process"),
-            beside_papa("the same, p99"),
+            beside_papa("a line's way to its watcher, p99, 1 other process"),
             line(format!("a line's way to its watcher, p50, {many} others")),
-            line("the same, p99".into()),
+            line(format!("a line's way to its watcher, p99, {many} others")),
         ]
     }
 

@@ -40,7 +40,7 @@ impl Case for Make {
         vec![
             line("make process, none hosted".into()).against(Subject::Papa, Bound::AtLeast(6.0)),
             line(format!("make process, {hosted} hosted")),
-            Line::new(format!("the same with {hosted} as with none"), Unit::Ratio)
+            Line::new(format!("make process, {hosted} hosted, against none"), Unit::Ratio)
                 .bound(Bound::AtLeast(0.95)),
         ]
     }

@@ -30,7 +30,7 @@ impl Case for Recovery {
             if part == 1 { line.bound(Bound::AtMost(1.0)) } else { line }
         };
         // Linear, and a tenth for chance.
-        let linear = Line::new("all against a quarter of them, for each process", Unit::Ratio)
+        let linear = Line::new("the most against the fewest, for each process", Unit::Ratio)
             .bound(Bound::AtMost(1.1));
         PARTS.into_iter().map(line).chain([linear]).collect()
     }

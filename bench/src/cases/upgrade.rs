@@ -44,7 +44,7 @@ impl Case for Upgrade {
                     Unit::Seconds,
                 )
                 .bound(Bound::AtMost(0.05)),
-                Line::new("the same time without an upgrade", Unit::Seconds),
+                Line::new(format!("no upgrade, longest pause, {hosted} hosted"), Unit::Seconds),
             ]);
         }
         lines
