@@ -1,6 +1,6 @@
 //! Measures papad side by side with papa 1.0.6, Redis, and the machine itself.
 //!
-//! Each [`case`](crate::case) is measured on papad and on what it is held against in turn, several
+//! Each [`case`] is measured on papad and on what it is held against in turn, several
 //! times; the table shows medians and their ratios. `bench --help` tells how to run it.
 #![allow(clippy::cast_precision_loss, reason = "no figure here has 53 bits that count")]
 
