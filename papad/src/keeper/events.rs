@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
 
 use super::succession::{self, Candidate};
 use super::{Keeper, Server};
@@ -15,7 +16,10 @@ use crate::{log, sys};
 
 /// What can happen to the keeper.
 pub(super) enum Event {
+    /// Any but SIGCHLD.
     Signal(Signal),
+    /// A child has ended, this one or others, too.
+    Child(Pid),
     Message(ToKeeper),
     /// Nobody has the server's end of the link any more.
     LinkClosed,
@@ -36,7 +40,11 @@ impl Keeper {
             Server::Pausing { until } => (None, Some(*until)),
         };
         let of_trial = self.trial.as_ref().and_then(|trial| trial.until);
-        let own_until = [own_until, self.succession.until(), of_trial].into_iter().flatten().min();
+        // Ends are told to a server that runs.
+        let is_running = matches!(self.server, Server::Running { .. });
+        let of_ends = self.ends.until().filter(|_| is_running);
+        let untils = [own_until, self.succession.until(), of_trial, of_ends];
+        let own_until = untils.into_iter().flatten().min();
         let candidate = self.succession.candidate().map(Candidate::link);
         loop {
             let blocked = self.held.look_at_service().blocked();
@@ -85,7 +93,10 @@ impl Keeper {
             } else if let Some(info) = self.signals.read_signal()?
                 && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
             {
-                return Ok(Event::Signal(signal));
+                return Ok(match signal {
+                    Signal::SIGCHLD => Event::Child(Pid::from_raw(info.ssi_pid as i32)),
+                    signal => Event::Signal(signal),
+                });
             } else if is_systemd {
                 return Ok(Event::Systemd);
             }

@@ -2,6 +2,7 @@
 //! starts the server again whenever that ends. It never reads a byte that a client sent.
 
 mod begin;
+mod ends;
 mod estate;
 mod events;
 mod holdings;
@@ -22,6 +23,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, dup2_stdin, execv};
 
+use ends::Ends;
 use estate::Estate;
 use events::{Event, watch_signals};
 use holdings::Holdings;
@@ -66,9 +68,7 @@ struct Keeper {
     /// Records that the server could not read.
     skipped: u64,
     restarts: Restarts,
-    /// The hosted process whose end the server was told and has not recorded yet. One at a time:
-    /// the others wait as zombies, which is the safest place.
-    told: Option<Pid>,
+    ends: Ends,
     /// Where to say that papad answers, until it was said.
     ready: Option<OwnedFd>,
     leaving: bool,
@@ -152,7 +152,7 @@ impl Keeper {
             start,
             skipped,
             restarts,
-            told: None,
+            ends: Ends::new(),
             ready,
             leaving: false,
             succession: Succession::None,
@@ -177,9 +177,12 @@ impl Keeper {
     }
 
     fn take(&mut self, event: Event) {
+        if let Event::Child(pid) = event {
+            self.ends.heard(pid);
+        }
         let server = std::mem::replace(&mut self.server, Server::none());
         self.server = match (server, event) {
-            (Server::Running { child, link, ready }, Event::Signal(Signal::SIGCHLD)) => {
+            (Server::Running { child, link, ready }, Event::Child(_)) => {
                 // One signal may stand for several ends.
                 let ended = child.and_then(reap);
                 self.server = Server::Running { child, link, ready };
@@ -232,7 +235,7 @@ impl Keeper {
                 self.server = server;
                 return self.begin_upgrade(None, None);
             }
-            (server, Event::Signal(Signal::SIGCHLD)) => {
+            (server, Event::Child(_)) => {
                 self.server = server;
                 return self.reap_others();
             }
@@ -322,7 +325,7 @@ impl Keeper {
             }
             ToKeeper::Recorded(pid) => {
                 reap(pid);
-                self.told = self.told.filter(|&told| told != pid);
+                self.ends.recorded(pid);
             }
             ToKeeper::DropPassed => {
                 self.held.drop_passing();

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 use super::succession::{self, Candidate, Succession};
 use super::{Keeper, SETTLING_TIME, Server};
 use crate::link::{Link, ToServer};
-use crate::{launch, log, sys};
+use crate::{launch, log};
 
 impl Keeper {
     /// Starts a server, or pauses if that cannot be now. Whatever it is that is lacking, what is
@@ -18,7 +18,7 @@ impl Keeper {
         self.start.starts += 1;
         self.start.deaths = self.restarts.never_ready();
         self.restarts.start(Instant::now());
-        self.told = None;
+        self.ends.start_over();
         let started = Link::pair().and_then(|(link, server_end)| {
             let program = Path::new(launch::SELF);
             Ok((link, launch::start_server(program, &self.options, server_end)?))
@@ -84,17 +84,13 @@ impl Keeper {
         let Server::Running { child, link, .. } = &self.server else { return };
         let candidate = self.succession.candidate().and_then(Candidate::child);
         let own = [*child, candidate, self.retiring];
-        if self.told.is_some() {
-            return;
-        }
-        match sys::look_at_ended() {
-            Ok(Some(ended)) if !own.contains(&Some(ended.pid)) => {
-                self.told = Some(ended.pid);
+        match self.ends.next(&own) {
+            Ok(Some(ended)) => {
                 // If the server is gone, the next one is told.
                 let _ = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
             }
-            // The server's own end comes as a signal.
-            Ok(_) => {}
+            // A server's own end comes as a signal.
+            Ok(None) => {}
             Err(error) => log::error!("keeper", "children cannot be looked at: {error}"),
         }
     }

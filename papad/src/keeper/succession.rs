@@ -292,7 +292,7 @@ impl Keeper {
         }
         self.start.last_end = Some(0);
         self.restarts.start(Instant::now());
-        self.told = None;
+        self.ends.start_over();
         self.trial = program.map(|program| Trial { program, until: None });
         // It may be what has ended already.
         self.reap_retiring();

@@ -20,8 +20,8 @@ pub(crate) use kill_point::{kill_point, kill_point_of};
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
 pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{
-    Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_ended, reap,
-    reap_at_end,
+    Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_child,
+    look_at_ended, reap, reap_at_end,
 };
 pub(crate) use sock_diag::{TcpPeer, is_tcp_open, tcp_peer};
 pub(crate) use unread::{internet_address, unread_by_peer};

@@ -46,6 +46,11 @@ pub(crate) fn look_at_ended() -> io::Result<Option<Ended>> {
     wait(libc::P_ALL, Pid::from_raw(0), libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
 }
 
+/// This child if it has ended, left unreaped. `None` also if it is no child.
+pub(crate) fn look_at_child(pid: Pid) -> io::Result<Option<Ended>> {
+    wait(libc::P_PID, pid, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT)
+}
+
 /// Reaps this child if it has ended.
 pub(crate) fn reap(pid: Pid) -> io::Result<Option<Ended>> {
     wait(libc::P_PID, pid, libc::WEXITED | libc::WNOHANG)
