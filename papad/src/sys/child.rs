@@ -14,6 +14,9 @@ use papa_protocol::options::{Limit, Resource};
 /// Bytes of stack for a child until it calls exec.
 const STACK: usize = 32 * 1024;
 
+/// How often a record is written of which the journal takes only a part.
+const WHOLE_TRIES: u32 = 2;
+
 /// What a child exits with when it could not call exec, as a shell does.
 const NOT_RUN: i32 = 127;
 
@@ -266,8 +269,20 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
             *to = *digit;
         }
     }
-    let written = call(libc::SYS_write, [journal, bytes.as_ptr() as usize, bytes.len(), 0])?;
-    if written == bytes.len() { Ok(()) } else { Err(Errno::ENOSPC) }
+    for _ in 0..WHOLE_TRIES {
+        let args = [journal, bytes.as_ptr() as usize, bytes.len(), 0];
+        let written = loop {
+            match call(libc::SYS_write, args) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        if written == bytes.len() {
+            return Ok(());
+        }
+        // Others may have written since: the whole record is written again.
+    }
+    Err(Errno::ENOSPC)
 }
 
 fn default_disposition(signal: i32) -> Result<(), Errno> {
