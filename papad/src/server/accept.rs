@@ -10,13 +10,13 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::Server;
 use super::peer::{self, Refused};
 use super::session::Session;
 use crate::gate::Parcel;
-use crate::{listen, log, sys};
+use crate::{limit, listen, log, sys};
 
 /// How long to wait for a descriptor when not even one is spare.
 const WAIT_FOR_DESCRIPTOR: Duration = Duration::from_millis(100);
@@ -99,7 +99,7 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         let of_listeners = listeners.iter().map(AsFd::as_fd);
         let mut fds: Vec<PollFd> =
             of_listeners.chain(gate).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, PollTimeout::NONE) {
+        match limit::poll(&mut fds, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
             result => result?,
         };

@@ -8,13 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::lines::{Lines, Received};
 use super::session::Ended;
 use crate::gate::Gate;
 use crate::processes::Waker;
-use crate::sys;
+use crate::{limit, sys};
 
 /// Bytes of memory for replies that a session keeps while it waits.
 const AT_REST: usize = 4096;
@@ -75,10 +75,11 @@ impl Out {
             let with_descriptor = self.descriptors.front().filter(|(place, _)| *place == self.sent);
             let sent = if let Some((_, fd)) = with_descriptor {
                 let first = &self.bytes[self.sent..=self.sent];
-                sys::send(connection.as_fd(), first, &[fd.as_fd()]).map(|()| 1)
+                let send = || sys::send(connection.as_fd(), first, &[fd.as_fd()]);
+                limit::patiently(send).map(|()| 1)
             } else {
                 let until = self.descriptors.front().map_or(self.bytes.len(), |(place, _)| *place);
-                connection.write(&self.bytes[self.sent..until])
+                limit::patiently(|| connection.write(&self.bytes[self.sent..until]))
             };
             match sent {
                 Ok(count) => {
@@ -134,7 +135,12 @@ impl Client {
     /// Whether the client has said something that is not read yet.
     pub(super) fn has_said_more(&self) -> io::Result<bool> {
         let mut fds = [PollFd::new(self.lines.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
+        loop {
+            match limit::poll(&mut fds, PollTimeout::ZERO) {
+                Err(Errno::EINTR) => {}
+                result => return Ok(result? > 0),
+            }
+        }
     }
 
     /// Waits until the client says something or leaves, and until the waker is awake. Says whether
@@ -164,7 +170,7 @@ impl Client {
             PollFd::new(waker, PollFlags::POLLIN),
         ];
         loop {
-            match poll(&mut fds, PollTimeout::NONE) {
+            match limit::poll(&mut fds, PollTimeout::NONE) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
                 Ok(_) => break,

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
-use crate::sys;
+use crate::{limit, sys};
 
 /// The longest line, in bytes, in either protocol: what exec could take (`ARG_MAX`).
 pub(super) use papa_protocol::exact::MAX_LINE;
@@ -171,13 +171,15 @@ impl Lines {
         let mut bytes = [0; READ];
         let count = match self.dialect {
             Dialect::Telnet(_) => loop {
-                match (&self.connection).read(&mut bytes) {
+                match limit::patiently(|| (&self.connection).read(&mut bytes)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     result => break result,
                 }
             },
             Dialect::Exact => {
-                let read = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes);
+                let read = limit::patiently(|| {
+                    sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)
+                });
                 read.map(|(count, fds)| {
                     // They come with the first byte of what was sent together.
                     let place = self.before_buffer + self.buffer.len() as u64;

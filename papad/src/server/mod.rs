@@ -249,7 +249,7 @@ impl Server {
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             // What they were bound to is to be free when the first session asks for it.
-            server.link.drop_now(held.into_keys().collect())?;
+            server.link.drop_now(held.into_keys().collect());
         }
         let starts = server.life.start.starts;
         if starts > 1 {

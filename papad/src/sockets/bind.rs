@@ -78,7 +78,11 @@ pub(super) fn make(
         (SocketAddress::Path { path, umask }, _) => {
             let path = Path::new(OsStr::from_bytes(path));
             let socket = bind_unix(options, path, *umask);
-            let listening = socket.and_then(|socket| listen_on(options, &socket).map(|()| socket));
+            let listening = socket.and_then(|socket| {
+                let listening = listen_on(options, &socket);
+                listening.inspect_err(|_| unlink(path.as_os_str().as_bytes()))?;
+                Ok(socket)
+            });
             listening.map_err(|error| refused("Bind failed", &error))
         }
         (SocketAddress::Host { .. }, None) => {
