@@ -10,7 +10,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 
 use super::succession::{self, Candidate};
 use super::{Keeper, Server};
-use crate::link::ToKeeper;
+use crate::link::{ToKeeper, ToServer};
 use crate::{limit, log, sys};
 
 /// What can happen to the keeper.
@@ -86,6 +86,8 @@ impl Keeper {
                     Ok(None) => return Ok(Event::LinkClosed),
                     Err(error) => {
                         log::error!("keeper", "a message from the server is lost: {error}");
+                        // What came with it was answered for: it is to be held.
+                        let _ = link.tell_server(&ToServer::HoldAgain);
                     }
                 }
             } else if let Some(link) = candidate.filter(|_| is_candidate) {

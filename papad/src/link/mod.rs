@@ -75,6 +75,8 @@ pub(crate) enum ToServer {
     Rehearse { skipped: u64 },
     /// All that is held has been handed over.
     Start(Start),
+    /// Descriptors of a message were lost: have everything held again.
+    HoldAgain,
     /// Stop, and hand everything to the next server.
     Part,
     /// The upgrade of this number cannot be, and why.
@@ -213,6 +215,7 @@ impl Link {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds), None),
             ToServer::Start(start) => self.send_text(&format!("start {}", start.to_text())),
             ToServer::Rehearse { skipped } => self.send_text(&format!("rehearse {skipped}")),
+            ToServer::HoldAgain => self.send_text("hold-again"),
             ToServer::Part => self.send_text("part"),
             ToServer::UpgradeFailed(number, why) => {
                 self.send_text(&format!("upgrade-failed {number} {}", on_one_line(why)))
@@ -272,6 +275,7 @@ impl Link {
             Some("held") => ToServer::Held(pair_up(&names(words)?, fds)?),
             Some("start") => ToServer::Start(Start::from_words(&mut words)?),
             Some("rehearse") => ToServer::Rehearse { skipped: number(&mut words)? },
+            Some("hold-again") => ToServer::HoldAgain,
             Some("part") => ToServer::Part,
             Some("upgrade-failed") => {
                 ToServer::UpgradeFailed(number(&mut words)?, rest(&mut words))

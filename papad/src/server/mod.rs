@@ -169,6 +169,7 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
             }
             Some(
                 ToServer::Exited(..)
+                | ToServer::HoldAgain
                 | ToServer::Part
                 | ToServer::UpgradeFailed(..)
                 | ToServer::Leave,
@@ -315,6 +316,7 @@ impl Server {
                     }
                     std::process::exit(0);
                 }
+                Some(ToServer::HoldAgain) => self.hold_again(),
                 Some(ToServer::Part) => self.part(),
                 Some(ToServer::UpgradeFailed(number, why)) => self.upgrade_failed(number, why),
                 Some(ToServer::Held(_) | ToServer::Rehearse { .. } | ToServer::Start(_)) => {}

@@ -163,10 +163,7 @@ extern "C" fn start(shared: *mut c_void) -> i32 {
         shared.failure = Some(failure);
         let failed = &shared.plan.failed;
         // The parent will know by `failure`; the record is for its successor if it is killed now.
-        let _ = call(
-            libc::SYS_write,
-            [shared.plan.journal.as_raw_fd() as usize, failed.as_ptr() as usize, failed.len(), 0],
-        );
+        let _ = append(shared.plan.journal, failed);
     }
     // SAFETY: _exit runs no handlers and touches no memory that is shared with the parent.
     unsafe { libc::_exit(NOT_RUN) }
@@ -261,7 +258,6 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
         *digit = b'0' + (pid % 10) as u8;
         pid /= 10;
     }
-    let journal = plan.journal.as_raw_fd() as usize;
     if let Some(ListenPid(variable)) = &mut plan.listen_pid {
         // Without leading zeros, which would make it octal to some.
         let digits = bytes.iter().skip(*place).take(PID_DIGITS).skip_while(|&&digit| digit == b'0');
@@ -269,18 +265,22 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
             *to = *digit;
         }
     }
+    append(plan.journal, bytes)
+}
+
+/// Writes a record by one call: between two, others write theirs.
+fn append(journal: BorrowedFd, record: &[u8]) -> Result<(), Errno> {
+    let args = [journal.as_raw_fd() as usize, record.as_ptr() as usize, record.len(), 0];
     for _ in 0..WHOLE_TRIES {
-        let args = [journal, bytes.as_ptr() as usize, bytes.len(), 0];
         let written = loop {
             match call(libc::SYS_write, args) {
                 Err(Errno::EINTR) => {}
                 result => break result?,
             }
         };
-        if written == bytes.len() {
+        if written == record.len() {
             return Ok(());
         }
-        // Others may have written since: the whole record is written again.
     }
     Err(Errno::ENOSPC)
 }

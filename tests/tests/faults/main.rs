@@ -6,5 +6,13 @@
 //! release has nothing of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod clock;
+mod everywhere;
 mod faulty;
+mod life;
+mod link;
+mod recording;
 mod requests;
+mod starting;
+mod sweep;
+mod upgrading;

@@ -51,9 +51,12 @@ impl Description {
         (0..=self.length).any(is_at)
     }
 
-    /// Whether this can happen here: messages of the link are never cut.
+    /// Whether this can happen here: messages, signals, and counters come whole.
     pub(super) fn can_meet(&self, fault: Fault) -> bool {
-        !matches!(fault, Fault::Cut(_)) || !self.as_bytes().ends_with(b":seqpacket")
+        let is_whole = self.as_bytes().ends_with(b":seqpacket")
+            || self.as_bytes().ends_with(b":dgram")
+            || self.as_bytes().starts_with(b"anon_inode:");
+        !matches!(fault, Fault::Cut(_)) || !is_whole
     }
 }
 
