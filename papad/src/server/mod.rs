@@ -104,32 +104,39 @@ impl Birth {
 
 /// Runs a server on the link that is its standard input.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let result = prepare().and_then(|(link, lifeline)| {
-        link.tell_keeper(&ToKeeper::Here)?;
-        let (start, mut held) = receive(&link)?;
-        if let Some(baton) = held.remove(&Held::Baton) {
-            sys::kill_point("called");
-            upgrade::take_baton(baton);
-            sys::kill_point("baton-taken");
-            link.tell_keeper(&ToKeeper::Took)?;
-            sys::kill_point("took");
-        }
-        // For as long as this server lives.
-        let _lifeline = lifeline.take_over(&link, &mut held)?;
-        let passed = Passed::take(&mut held);
-        // The server before had all of its sessions, and none of the pidfds that may be needed now.
-        let reserve = keeper::Reserve::take();
-        let (server, control) = Server::recover(options, link, start, held)?;
-        let server = Arc::new(server);
-        let sessions = server.take_up(passed);
-        drop(reserve);
-        sys::kill_point("taken-up");
-        server.serve(control, sessions)
-    });
-    match result {
+    let failed = |error| launch::fail(&format!("the server failed: {error}"));
+    let (link, lifeline) = match prepare() {
+        Ok((link, lifeline)) => (Arc::new(link), lifeline),
+        Err(error) => return failed(error),
+    };
+    match start(options, &link, lifeline) {
         Ok(never) => match never {},
-        Err(error) => launch::fail(&format!("the server failed: {error}")),
+        // The link is open until the end: the keeper kills a server that has none.
+        Err(error) => end(&format!("the server failed: {error}")),
     }
+}
+
+fn start(options: &Options, link: &Arc<Link>, lifeline: Lifeline) -> io::Result<Never> {
+    link.tell_keeper(&ToKeeper::Here)?;
+    let (start, mut held) = receive(link)?;
+    if let Some(baton) = held.remove(&Held::Baton) {
+        sys::kill_point("called");
+        upgrade::take_baton(baton);
+        sys::kill_point("baton-taken");
+        link.tell_keeper(&ToKeeper::Took)?;
+        sys::kill_point("took");
+    }
+    // For as long as this server lives.
+    let _lifeline = lifeline.take_over(link, &mut held)?;
+    let passed = Passed::take(&mut held);
+    // The server before had all of its sessions, and none of the pidfds that may be needed now.
+    let reserve = keeper::Reserve::take();
+    let (server, control) = Server::recover(options, Arc::clone(link), start, held)?;
+    let server = Arc::new(server);
+    let sessions = server.take_up(passed);
+    drop(reserve);
+    sys::kill_point("taken-up");
+    server.serve(control, sessions)
 }
 
 /// A server does not return: it exits, or is killed.
@@ -183,11 +190,10 @@ impl Server {
     /// Takes up where the last server was, from the journal and the held descriptors.
     fn recover(
         options: &Options,
-        link: Link,
+        link: Arc<Link>,
         start: Start,
         mut held: HashMap<Held, OwnedFd>,
     ) -> io::Result<(Server, Vec<(Held, OwnedFd)>)> {
-        let link = Arc::new(link);
         let gate = Arc::new(Gate::new()?);
         let mark = Mark::begin(&start, &mut held, &link);
         let mut disk = open_disk(options, &mut held)?;

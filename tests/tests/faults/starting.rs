@@ -127,3 +127,18 @@ fn nothing_is_given_up_when_server_after_server_cannot_start() {
         }
     }
 }
+
+/// Why a server cannot start is in the log, and it is not taken for one that was killed.
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let faulty = start_with_residents();
+    let in_force =
+        faulty.put(Fault::fail("pthread_create", Errno::EAGAIN).of(Part::Server).times(3));
+    faulty.papad.kill_server();
+    in_force.wait_until_met(3);
+    while !faulty.serves() {}
+    let log = faulty.papad.log();
+    assert_eq!(log.matches("the server failed: Resource temporarily unavailable").count(), 3);
+    assert_eq!(log.matches("the server ended with status 1").count(), 3, "{log}");
+    assert_eq!(log.matches("the server ended by signal 9").count(), 1, "{log}");
+}
