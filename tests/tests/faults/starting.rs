@@ -128,6 +128,28 @@ fn nothing_is_given_up_when_server_after_server_cannot_start() {
     }
 }
 
+/// After the keeper was killed, a server looks for each process by its pid. One that it cannot look
+/// at would be taken for another, and said to have ended.
+#[test]
+fn a_process_that_runs_is_found_however_its_line_is_read() {
+    let faulty = start_with_residents();
+    faulty.papad.kill_keeper();
+    let mut exact = faulty.exact();
+    for fault in
+        [Fault::fail("read", Errno::EINTR).at("/stat").one_in(2), Fault::cut("read", 7).at("/stat")]
+    {
+        exact.ask("make process child -- /bin/sleep 1000");
+        let in_force = faulty.put(fault);
+        faulty.papad.kill_server();
+        exact = faulty.exact();
+        assert!(in_force.met() > 0, "{fault}");
+        for name in ["p", "child"] {
+            let line = exact.ask_line(format!("list processes {name}"));
+            assert!(line.contains(" state=running "), "{fault}: {line}");
+        }
+    }
+}
+
 /// Why a server cannot start is in the log, and it is not taken for one that was killed.
 #[test]
 fn a_server_that_cannot_start_says_why() {
