@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::journal::Record;
@@ -106,8 +107,8 @@ impl Gate {
         let mut state = self.lock();
         *state = State { phase: Phase::Closing, round: state.round + 1, ..State::default() };
         self.is_closed.store(true, Ordering::SeqCst);
-        // The counter is nowhere near full, so this cannot fail.
-        let _ = self.notice.write(1);
+        // The counter is nowhere near full, so nothing but a signal makes this fail.
+        while self.notice.write(1) == Err(Errno::EINTR) {}
     }
 
     /// Waits until as many threads have stopped as there are; false if that takes too long.
@@ -149,7 +150,7 @@ impl Gate {
         let mut state = self.lock();
         self.is_closed.store(false, Ordering::SeqCst);
         // Empty if it is open already.
-        let _ = self.notice.read();
+        while self.notice.read() == Err(Errno::EINTR) {}
         state.phase = Phase::Open;
         self.changed.notify_all();
     }

@@ -13,11 +13,12 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use papa_protocol::quoted;
 
-use crate::sys;
+use crate::{limit, sys};
 
 /// The format of the records that are written. Records of the next one are read, too, so that a
 /// version can be put back after its successor has run.
@@ -36,6 +37,9 @@ const SMALLEST_COMPACTED: u64 = 256 * 1024;
 
 /// A journal is compacted when it has grown to this many times what was in it after the last time.
 const GROWTH: u64 = 4;
+
+/// How often a record is written of which the file takes only a part.
+const WHOLE_TRIES: u32 = 2;
 
 /// One record, ready to be written.
 #[derive(Clone)]
@@ -155,7 +159,7 @@ pub(crate) fn replay_telling(
 /// By positions, since whoever else has the file open and appends to it moves its offset.
 fn read_all(file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX)];
-    file.read_exact_at(&mut bytes, 0)?;
+    limit::patiently(|| file.read_exact_at(&mut bytes, 0))?;
     Ok(bytes)
 }
 
@@ -301,8 +305,9 @@ impl Change<'_> {
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
         let bytes = record.into_bytes();
         self.current.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let written = (&self.current.file).write_all(&bytes);
-        written.inspect_err(|_| self.current.is_torn.store(true, Ordering::Relaxed))
+        let is_torn = &self.current.is_torn;
+        let written = write_whole(&self.current.file, &bytes, is_torn);
+        written.inspect_err(|_| is_torn.store(true, Ordering::Relaxed))
     }
 }
 
@@ -310,6 +315,24 @@ impl AsFd for Change<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.current.file.as_fd()
     }
+}
+
+/// Writes a record by one call: between two, others write theirs. If the file takes only a part of
+/// it, that is passed over when it is read, and the whole record is written after it.
+fn write_whole(mut file: &File, record: &[u8], is_torn: &AtomicBool) -> io::Result<()> {
+    for _ in 0..WHOLE_TRIES {
+        let written = loop {
+            match file.write(record) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => break result?,
+            }
+        };
+        if written == record.len() {
+            return Ok(());
+        }
+        is_torn.store(true, Ordering::Relaxed);
+    }
+    Err(Errno::ENOSPC.into())
 }
 
 fn new_file() -> io::Result<File> {

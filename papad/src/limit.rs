@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollTimeout};
 use papa_protocol::exact::Code;
 
 use crate::log;
@@ -25,8 +26,34 @@ pub(crate) fn is_met(error: &io::Error) -> bool {
                 | Errno::EDQUOT
                 | Errno::EFBIG
                 | Errno::EAGAIN
+                | Errno::ENOBUFS
+                | Errno::ETOOMANYREFS
         )
     )
+}
+
+/// Makes a call again that the kernel has no memory for at this moment, until it has. Only for calls
+/// that have done nothing when they say so.
+pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call().map_err(|error| (error.raw_os_error().map(Errno::from_raw), error)) {
+            Ok(done) => return Ok(done),
+            Err((Some(Errno::ENOMEM | Errno::ENOBUFS), _)) => thread::sleep(WAIT_FOR_ROOM),
+            Err((_, error)) => return Err(error),
+        }
+    }
+}
+
+/// poll(2), for which want of memory is as a signal that interrupts it, but not at once: whoever waits
+/// goes on with what time is left.
+pub(crate) fn poll(fds: &mut [PollFd], timeout: PollTimeout) -> nix::Result<i32> {
+    match nix::poll::poll(fds, timeout) {
+        Err(Errno::ENOMEM) => {
+            thread::sleep(WAIT_FOR_ROOM);
+            Err(Errno::EINTR)
+        }
+        result => result,
+    }
 }
 
 /// Tries what must be done, however long it takes until there is room for that: to end instead

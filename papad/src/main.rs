@@ -32,6 +32,8 @@ use std::process::ExitCode;
 use cli::Request;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "faults")]
+    sys::faults::attach();
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Request::Run(options)) => launch::run(&options),
         Ok(Request::Version) => {

@@ -14,24 +14,24 @@ const THIS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 pub(crate) enum Build {
     /// What users get. The environment's `PAPAD_BIN` names another one to test instead.
     Plain,
-    /// With the feature `kill-points`, in a target directory of its own so that the two builds do
-    /// not replace each other.
-    KillPoints,
+    /// With the features that tests need, `kill-points` and `faults`, in a target directory of its
+    /// own so that the two builds do not replace each other.
+    ForTests,
 }
 
 impl Build {
     /// The program's path. The first caller in a test run builds it, the others wait.
     pub(crate) fn path(self) -> &'static Path {
         static PLAIN: OnceLock<PathBuf> = OnceLock::new();
-        static KILL_POINTS: OnceLock<PathBuf> = OnceLock::new();
+        static FOR_TESTS: OnceLock<PathBuf> = OnceLock::new();
         match self {
             Self::Plain => PLAIN.get_or_init(|| {
                 env::var_os("PAPAD_BIN")
                     .map_or_else(|| build(Path::new(THIS), &target_dir(), &[]), PathBuf::from)
             }),
-            Self::KillPoints => KILL_POINTS.get_or_init(|| {
-                let target = target_dir().join("kill-points");
-                build(Path::new(THIS), &target, &["--features", "kill-points"])
+            Self::ForTests => FOR_TESTS.get_or_init(|| {
+                let target = target_dir().join("for-tests");
+                build(Path::new(THIS), &target, &["--features", "kill-points,faults"])
             }),
         }
     }

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::binary::{Build, copy_program};
-use crate::{FakeSystemd, Papad};
+use crate::{FakeSystemd, Faults, Papad};
+
+/// Names the table of faults.
+const FAULTS: &str = "PAPAD_FAULTS";
 
 /// How a papad is to be started.
 pub struct Builder<'a> {
@@ -18,6 +21,7 @@ pub struct Builder<'a> {
     copy: Option<PathBuf>,
     user: Option<u32>,
     systemd: Option<&'a FakeSystemd>,
+    faults: Option<PathBuf>,
 }
 
 impl<'a> Builder<'a> {
@@ -31,6 +35,7 @@ impl<'a> Builder<'a> {
             copy: None,
             user: None,
             systemd: None,
+            faults: None,
         }
     }
 
@@ -82,7 +87,15 @@ impl<'a> Builder<'a> {
     /// Uses a build with the feature `kill-points`.
     #[must_use]
     pub fn with_kill_points(mut self) -> Self {
-        self.build = Build::KillPoints;
+        self.build = Build::ForTests;
+        self
+    }
+
+    /// Has it meet the faults of this table.
+    #[must_use]
+    pub fn with_faults(mut self, faults: &Faults) -> Self {
+        self.build = Build::ForTests;
+        self.faults = Some(faults.path().to_owned());
         self
     }
 
@@ -112,6 +125,9 @@ impl<'a> Builder<'a> {
         }
         command.arg("-p").arg("0").args(&self.args);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        if let Some(faults) = &self.faults {
+            command.env(FAULTS, faults);
+        }
         if let Some(systemd) = self.systemd {
             systemd.prepare(&mut command);
         }

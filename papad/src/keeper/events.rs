@@ -4,15 +4,15 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::{SfdFlags, SignalFd, siginfo};
 use nix::unistd::Pid;
 
 use super::succession::{self, Candidate};
 use super::{Keeper, Server};
-use crate::link::ToKeeper;
-use crate::{log, sys};
+use crate::link::{ToKeeper, ToServer};
+use crate::{limit, log, sys};
 
 /// What can happen to the keeper.
 pub(super) enum Event {
@@ -31,6 +31,16 @@ pub(super) enum Event {
 }
 
 impl Keeper {
+    /// The next signal that has come, if one has.
+    fn read_signal(&self) -> io::Result<Option<siginfo>> {
+        loop {
+            match limit::patiently(|| Ok(self.signals.read_signal()?)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Waits for what happens next. Messages come before signals: what a server said before it ended
     /// comes before its end.
     pub(super) fn next_event(&self) -> io::Result<Event> {
@@ -65,7 +75,7 @@ impl Keeper {
             fds.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
             let for_systemd = blocked.and_then(|blocked| blocked.socket);
             fds.extend(for_systemd.map(|socket| PollFd::new(socket, PollFlags::POLLOUT)));
-            match poll(&mut fds, timeout) {
+            match limit::poll(&mut fds, timeout) {
                 Ok(0) if own_until.is_none_or(|until| Instant::now() < until) => {
                     return Ok(Event::Systemd);
                 }
@@ -84,13 +94,15 @@ impl Keeper {
                     Ok(None) => return Ok(Event::LinkClosed),
                     Err(error) => {
                         log::error!("keeper", "a message from the server is lost: {error}");
+                        // What came with it was answered for: it is to be held.
+                        let _ = link.tell_server(&ToServer::HoldAgain);
                     }
                 }
             } else if let Some(link) = candidate.filter(|_| is_candidate) {
                 let said = link.hear_server().ok().flatten();
                 let event = said.map_or(succession::Event::Ended, succession::Event::Said);
                 return Ok(Event::Candidate(event));
-            } else if let Some(info) = self.signals.read_signal()?
+            } else if let Some(info) = self.read_signal()?
                 && let Ok(signal) = Signal::try_from(info.ssi_signo as i32)
             {
                 return Ok(match signal {

@@ -11,10 +11,11 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::TimeVal;
 use nix::unistd::{Pid, pipe2};
@@ -22,7 +23,7 @@ use nix::unistd::{Pid, pipe2};
 pub(crate) use held::Held;
 pub(crate) use start::Start;
 
-use crate::sys;
+use crate::{limit, log, sys};
 
 /// Names per message, so that a message stays below `sys::MAX_MESSAGE` bytes.
 const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
@@ -74,6 +75,8 @@ pub(crate) enum ToServer {
     Rehearse { skipped: u64 },
     /// All that is held has been handed over.
     Start(Start),
+    /// Descriptors of a message were lost: have everything held again.
+    HoldAgain,
     /// Stop, and hand everything to the next server.
     Part,
     /// The upgrade of this number cannot be, and why.
@@ -122,8 +125,12 @@ impl Link {
     /// Whether the other side is gone.
     pub(crate) fn is_broken(&self) -> bool {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
-        let polled = poll(&mut fds, PollTimeout::ZERO);
-        polled.is_ok_and(|count| count > 0)
+        loop {
+            match limit::poll(&mut fds, PollTimeout::ZERO) {
+                Err(Errno::EINTR) => {}
+                polled => return polled.is_ok_and(|count| count > 0),
+            }
+        }
     }
 
     /// Puts another descriptor in place of this one, for all who use it.
@@ -141,7 +148,8 @@ impl Link {
                 let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
                 names.chunks(MAX_NAMES).try_for_each(|names| {
                     let text = named("drop", names.iter());
-                    sys::send(self.fd.as_fd(), text.as_bytes(), &done)
+                    // What is not dropped would be held for ever, and this is what makes room.
+                    limit::patiently(|| sys::send(self.fd.as_fd(), text.as_bytes(), &done))
                 })
             }
             ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
@@ -186,15 +194,19 @@ impl Link {
         let _ = self.tell_keeper(&ToKeeper::Drop(names, None));
     }
 
-    /// Has the keeper drop something, and returns when its descriptors are closed.
-    pub(crate) fn drop_now(&self, names: Vec<Held>) -> io::Result<()> {
-        let Ok((done, keepers_end)) = pipe2(OFlag::O_CLOEXEC) else {
-            // Without descriptors to wait with, it happens a little later. To remove things is
-            // what makes room.
-            return self.tell_keeper(&ToKeeper::Drop(names, None));
-        };
-        self.tell_keeper(&ToKeeper::Drop(names, Some(keepers_end)))?;
-        wait_for_end(done, self.has_store.get().map(|()| PATIENCE)).map(drop)
+    /// Has the keeper drop something, and returns when its descriptors are closed. To remove things
+    /// is what makes room: where there is none to wait with, it happens a little later.
+    pub(crate) fn drop_now(&self, names: Vec<Held>) {
+        if let Ok((done, keepers_end)) = pipe2(OFlag::O_CLOEXEC)
+            && self.tell_keeper(&ToKeeper::Drop(names.clone(), Some(keepers_end))).is_ok()
+        {
+            let patience = self.has_store.get().map(|()| PATIENCE);
+            if let Err(error) = wait_for_end(done, patience) {
+                log::warn!("server", "what was removed may be open for a little longer: {error}");
+            }
+            return;
+        }
+        self.drop_held(names);
     }
 
     /// Tells the server one thing.
@@ -203,6 +215,7 @@ impl Link {
             ToServer::Held(fds) => self.send_named("held", &borrowed(fds), None),
             ToServer::Start(start) => self.send_text(&format!("start {}", start.to_text())),
             ToServer::Rehearse { skipped } => self.send_text(&format!("rehearse {skipped}")),
+            ToServer::HoldAgain => self.send_text("hold-again"),
             ToServer::Part => self.send_text("part"),
             ToServer::UpgradeFailed(number, why) => {
                 self.send_text(&format!("upgrade-failed {number} {}", on_one_line(why)))
@@ -262,6 +275,7 @@ impl Link {
             Some("held") => ToServer::Held(pair_up(&names(words)?, fds)?),
             Some("start") => ToServer::Start(Start::from_words(&mut words)?),
             Some("rehearse") => ToServer::Rehearse { skipped: number(&mut words)? },
+            Some("hold-again") => ToServer::HoldAgain,
             Some("part") => ToServer::Part,
             Some("upgrade-failed") => {
                 ToServer::UpgradeFailed(number(&mut words)?, rest(&mut words))
@@ -275,8 +289,9 @@ impl Link {
         Ok(Some(message))
     }
 
+    /// Sends what nobody is told of if it cannot be: it is sent as soon as there is memory for it.
     fn send_text(&self, text: &str) -> io::Result<()> {
-        sys::send(self.fd.as_fd(), text.as_bytes(), &[])
+        limit::patiently(|| sys::send(self.fd.as_fd(), text.as_bytes(), &[]))
     }
 
     fn send_named(
@@ -291,7 +306,7 @@ impl Link {
     }
 
     fn receive(&self) -> io::Result<Option<(String, Vec<OwnedFd>)>> {
-        let (text, fds) = match sys::receive(self.fd.as_fd()) {
+        let (text, fds) = match limit::patiently(|| sys::receive(self.fd.as_fd())) {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
             other => other?,
         };
@@ -321,10 +336,15 @@ fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
 /// Waits until nobody has the other end of this pipe any more, and tells how many bytes came; `None`
 /// if the time is up before.
 fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<Option<usize>> {
-    if let Some(patience) = patience {
-        let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-        if poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout)? == 0 {
-            return Ok(None);
+    let until = patience.map(|patience| Instant::now() + patience);
+    while let Some(until) = until {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match limit::poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(0) => return Ok(None),
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
     File::from(pipe).read_to_end(&mut Vec::new()).map(Some)

@@ -17,8 +17,8 @@ use super::now;
 use super::process::Process;
 use super::waker::Waker;
 use crate::gate::{Gate, Parcel};
-use crate::log;
 use crate::ring::Filled;
+use crate::{limit, log};
 
 /// Events taken at once.
 const EVENTS: usize = 64;
@@ -87,15 +87,27 @@ impl Capture {
             for stream in [Stream::Out, Stream::Err] {
                 if let Some(pipe) = pipes.get(stream) {
                     let mark = process.id << 1 | u64::from(stream == Stream::Err);
-                    match self.epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN, mark)) {
+                    let event = EpollEvent::new(EpollFlags::EPOLLIN, mark);
+                    match limit::patiently(|| Ok(self.epoll.add(pipe, event)?)) {
                         // The other one was left to fill, and not this.
-                        Ok(()) | Err(Errno::EEXIST) => {}
-                        Err(errno) => return Err(errno.into()),
+                        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                        added => added?,
                     }
                 }
             }
             Ok(())
         })
+    }
+
+    /// Reads the pipes of this process no more: it has not come to run.
+    pub(crate) fn abandon(&self, process: &Process) {
+        process.with_pipes(|pipes| {
+            for pipe in [Stream::Out, Stream::Err].into_iter().filter_map(|of| pipes.get(of)) {
+                // It may not have come to be read.
+                let _ = self.epoll.delete(pipe);
+            }
+        });
+        self.lock().processes.remove(&process.id);
     }
 
     /// All processes whose pipes are read.

@@ -78,7 +78,9 @@ impl Processes {
             (process, share)
         };
         let change = self.journal.change();
-        let started = self.start(&process, share, identity, sockets, &change);
+        // While these are open, the pipes do not end.
+        let mut child_ends = Pipes::default();
+        let started = self.start(&process, share, identity, sockets, &change, &mut child_ends);
         if started.is_err() {
             self.abandon(&process, &change);
         }
@@ -95,7 +97,6 @@ impl Processes {
         drop(change);
         self.settled.notify_all();
         started?;
-        self.watch_pipes(&process);
         self.tell_subscribers();
         Ok(process)
     }
@@ -103,18 +104,21 @@ impl Processes {
     /// Starts the program of a process that is in the table already.
     fn start(
         &self,
-        process: &Process,
+        process: &Arc<Process>,
         share: Option<Share>,
         identity: &Identity,
         sockets: &Sockets,
         change: &Change,
+        child_ends: &mut Pipes,
     ) -> Result<(), Failure> {
         let cannot = |error: io::Error| {
             Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
         };
         let referred = sockets.refer(&process.name, process.spec.references())?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
-        let child_ends = self.prepare_output(process, share).map_err(cannot)?;
+        *child_ends = self.prepare_output(process, share).map_err(cannot)?;
+        // A process whose output cannot be read is not to run: it would stop when its pipes are full.
+        self.capture.watch(process).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;
         sys::kill_point("journaled");
 
@@ -139,9 +143,10 @@ impl Processes {
     }
 
     /// Forgets what was prepared for a process that did not start.
-    fn abandon(&self, process: &Process, change: &Change) {
+    fn abandon(&self, process: &Arc<Process>, change: &Change) {
         // If this is not written, the process is found to have ended by its pid.
         let _ = change.append(process.record("failed"));
+        self.capture.abandon(process);
         let id = process.id;
         self.link.drop_held(vec![Held::Ring(id), Held::Out(id), Held::Err(id)]);
         process.set_output(Output::none());

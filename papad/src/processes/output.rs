@@ -197,7 +197,10 @@ impl Output {
         let place = Place { acknowledged, sent, passed_over, resumed, ..Place::default() };
         let id = self.readers.attach(waker, wants, place);
         // To begin at a position is to have acknowledged what is before.
-        self.release()?;
+        if let Err(error) = self.release() {
+            self.readers.detach(id);
+            return Err(error);
+        }
         Ok(Some((id, sent)))
     }
 

@@ -15,9 +15,11 @@ use super::output::{Output, Piece, Pipes};
 use super::reader::{Place, ReaderId, Wants};
 use super::since_boot;
 use super::spec::Spec;
+use super::table::shown;
 use super::waker::Waker;
 use crate::journal::Record;
 use crate::link::Held;
+use crate::log;
 use crate::ring::Filled;
 
 /// The key of [`Process::since_boot`] in a record.
@@ -460,10 +462,12 @@ impl Process {
     }
 
     /// The reader is gone.
-    pub(crate) fn detach(&self, reader: ReaderId) -> io::Result<Next> {
+    pub(crate) fn detach(&self, reader: ReaderId) -> Next {
         let mut state = self.lock();
-        state.output.detach(reader)?;
-        Ok(state.next())
+        if let Err(error) = state.output.detach(reader) {
+            log::error!("server", "what watchers of {} took is still kept: {error}", shown(self));
+        }
+        state.next()
     }
 }
 

@@ -20,7 +20,7 @@ use super::table::{Processes, shown};
 use crate::journal::{Fields, Record, parse_number};
 use crate::link::Held;
 use crate::ring::Ring;
-use crate::{log, sys};
+use crate::{limit, log, sys};
 
 /// What the journal says of processes.
 #[derive(Default)]
@@ -239,7 +239,7 @@ impl Processes {
             .collect();
         for part in pidfds.chunks(sys::MAX_DESCRIPTORS) {
             // Fails only if the keeper is gone, which ends the server elsewhere.
-            let _ = self.link.hold(part);
+            let _ = limit::patiently(|| self.link.hold(part));
         }
         for (process, handle) in known.into_iter().chain(new) {
             let added = self.orphans.add(Arc::clone(process), handle);

@@ -127,7 +127,8 @@ impl Program<'_> {
                 Failure::new(code, format!("Cannot make a process - {error}"))
             }
             NotStarted::Child(step, errno) => {
-                Failure::new(Code::Spawn, describe(step, errno.desc(), spec))
+                let code = if limit::is_met(&errno.into()) { Code::Limit } else { Code::Spawn };
+                Failure::new(code, describe(step, errno.desc(), spec))
             }
         })
     }

@@ -31,9 +31,8 @@ pub(super) struct Stat {
 /// # Errors
 /// There is no descriptor or no memory to look with.
 pub(super) fn stat(pid: i32) -> io::Result<Option<Stat>> {
-    // One read takes it all; another, to find no more, would be a quarter of the cost.
     let mut text = [0; LONGEST];
-    let read = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text));
+    let read = File::open(format!("/proc/{pid}/stat")).and_then(|file| read_line(file, &mut text));
     match read {
         // The name may be any bytes.
         Ok(length) => Ok(parse(&String::from_utf8_lossy(&text[..length]))),
@@ -42,6 +41,22 @@ pub(super) fn stat(pid: i32) -> io::Result<Option<Stat>> {
             _ => Ok(None),
         },
     }
+}
+
+/// Reads a line, and returns its length. A process that was not read to the end would be taken for
+/// one that is not there.
+fn read_line(mut file: File, text: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    // One read takes it all; another, to find no more, would be a quarter of the cost.
+    while !text[..length].ends_with(b"\n") {
+        match file.read(&mut text[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 fn parse(text: &str) -> Option<Stat> {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 /// A descriptor that becomes readable when woken. Waking twice costs no second system call.
@@ -20,8 +21,8 @@ impl Waker {
 
     pub(crate) fn wake(&self) {
         if !self.is_awake.swap(true, Ordering::SeqCst) {
-            // It can only fail when the counter is full, and then it is readable.
-            let _ = self.fd.write(1);
+            // Apart from a signal, it can only fail when the counter is full: then it is readable.
+            while self.fd.write(1) == Err(Errno::EINTR) {}
         }
     }
 
@@ -30,7 +31,7 @@ impl Waker {
         // Emptied before the flag falls: a wake in between finds the flag set, and what it stands
         // for is looked for after this. One that has set the flag and not written yet makes the
         // descriptor readable once more than needed.
-        let _ = self.fd.read();
+        while self.fd.read() == Err(Errno::EINTR) {}
         self.is_awake.store(false, Ordering::SeqCst);
     }
 }

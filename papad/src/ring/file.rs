@@ -22,7 +22,7 @@ use papa_protocol::frame::{Stream, Time};
 use papa_protocol::options::MAX_BUFSIZE;
 
 use super::{CHECKPOINT, Chunk, MAX_CHUNK};
-use crate::sys;
+use crate::{limit, sys};
 
 const PAGE: u64 = 4096;
 const MAGIC: u64 = u64::from_le_bytes(*b"papadrng");
@@ -238,7 +238,7 @@ impl RingFile {
         for (offset, length) in self.pieces(start, length) {
             let at = out.len();
             out.resize(at + length, 0);
-            self.file.read_exact_at(&mut out[at..], offset)?;
+            self.read_at(&mut out[at..], offset)?;
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ impl RingFile {
         }
         let scratch = self.layout.scratch();
         let mut bytes = vec![0; length as usize];
-        self.file.read_exact_at(&mut bytes, scratch + PAGE)?;
+        self.read_at(&mut bytes, scratch + PAGE)?;
         self.write_data(start, &bytes)?;
         for at in 0..count {
             let words: [u64; 2] =
@@ -295,6 +295,11 @@ impl RingFile {
         sys::give_back_pages(&self.file, PAGE, length)
     }
 
+    /// Reads what is there. Nothing is given up because there is no memory to read it with now.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        limit::patiently(|| self.file.read_exact_at(bytes, offset))
+    }
+
     fn write_words(&self, offset: u64, words: &[u64]) -> io::Result<()> {
         let mut bytes = [0; 32];
         for (bytes, word) in bytes.chunks_exact_mut(8).zip(words) {
@@ -306,7 +311,7 @@ impl RingFile {
     fn read_words<const N: usize>(&self, offset: u64) -> io::Result<[u64; N]> {
         let mut words = [0; N];
         let mut bytes = [0; 32];
-        self.file.read_exact_at(&mut bytes[..N * 8], offset)?;
+        self.read_at(&mut bytes[..N * 8], offset)?;
         for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
             *word = bytes.try_into().map_or(0, u64::from_le_bytes);
         }

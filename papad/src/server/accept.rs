@@ -10,14 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::Uid;
 
 use super::Server;
 use super::peer::{self, Admitted, Refused};
 use super::session::Session;
 use crate::gate::Parcel;
-use crate::{listen, log, sys};
+use crate::{limit, listen, log, sys};
 
 /// How long to wait for a descriptor when not even one is spare.
 const WAIT_FOR_DESCRIPTOR: Duration = Duration::from_millis(100);
@@ -104,7 +104,7 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
         let of_listeners = listeners.iter().map(AsFd::as_fd);
         let mut fds: Vec<PollFd> =
             of_listeners.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut fds, timeout) {
+        match limit::poll(&mut fds, timeout) {
             Err(Errno::EINTR) => continue,
             result => result?,
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{Shutdown, shutdown};
 
 use super::lines::{Lines, Received};
@@ -17,7 +17,7 @@ use super::session::Ended;
 use crate::bounds::{Bound, Bounds};
 use crate::gate::Gate;
 use crate::processes::Waker;
-use crate::sys;
+use crate::{limit, sys};
 
 /// Bytes of memory for replies that a session keeps while it waits.
 const AT_REST: usize = 4096;
@@ -82,10 +82,11 @@ impl Out {
             let with_descriptor = self.descriptors.front().filter(|(place, _)| *place == self.sent);
             let sent = if let Some((_, fd)) = with_descriptor {
                 let first = &self.bytes[self.sent..=self.sent];
-                sys::send(connection.as_fd(), first, &[fd.as_fd()]).map(|()| 1)
+                let send = || sys::send(connection.as_fd(), first, &[fd.as_fd()]);
+                limit::patiently(send).map(|()| 1)
             } else {
                 let until = self.descriptors.front().map_or(self.bytes.len(), |(place, _)| *place);
-                connection.write(&self.bytes[self.sent..until])
+                limit::patiently(|| connection.write(&self.bytes[self.sent..until]))
             };
             match sent {
                 Ok(count) => {
@@ -167,7 +168,12 @@ impl Client {
     /// Takes what the client has said by now, without waiting for it.
     pub(super) fn listen_in_passing(&mut self) -> Result<(), Ended> {
         let mut fds = [PollFd::new(self.lines.as_fd(), PollFlags::POLLIN)];
-        let has_said_more = poll(&mut fds, PollTimeout::ZERO).map_err(io::Error::from)? > 0;
+        let has_said_more = loop {
+            match limit::poll(&mut fds, PollTimeout::ZERO) {
+                Err(Errno::EINTR) => {}
+                result => break result.map_err(io::Error::from)? > 0,
+            }
+        };
         if has_said_more { self.listen() } else { self.check_time() }
     }
 
@@ -226,7 +232,7 @@ impl Client {
         ];
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match poll(&mut fds, left.map_or(PollTimeout::NONE, timeout)) {
+            match limit::poll(&mut fds, left.map_or(PollTimeout::NONE, timeout)) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
                 Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::pipe2;
 
 use crate::link::{Held, Link};
-use crate::log;
+use crate::{limit, log};
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -67,7 +67,7 @@ fn is_over(pipe: &OwnedFd, patience: Duration) -> io::Result<bool> {
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
+        match limit::poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(ready) => return Ok(ready > 0),
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),

@@ -12,7 +12,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname
 use papa_protocol::exact::Failure;
 
 use crate::bounds::{Bound, Bounds};
-use crate::sys;
+use crate::{limit, sys};
 
 /// Descriptors that may wait to be taken.
 const MAX_DESCRIPTORS: usize = 16;
@@ -212,13 +212,15 @@ impl Lines {
         let mut bytes = [0; READ];
         let count = match self.dialect {
             Dialect::Telnet(_) => loop {
-                match (&self.connection).read(&mut bytes) {
+                match limit::patiently(|| (&self.connection).read(&mut bytes)) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     result => break result,
                 }
             },
             Dialect::Exact => {
-                let read = sys::read_with_descriptors(self.connection.as_fd(), &mut bytes);
+                let read = limit::patiently(|| {
+                    sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)
+                });
                 read.map(|(count, fds)| {
                     // They come with the first byte of what was sent together.
                     let place = self.before_buffer + self.buffer.len() as u64;

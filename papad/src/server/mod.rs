@@ -113,32 +113,39 @@ impl Birth {
 
 /// Runs a server on the link that is its standard input.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let result = prepare().and_then(|(link, lifeline)| {
-        link.tell_keeper(&ToKeeper::Here)?;
-        let (start, mut held) = receive(&link)?;
-        if let Some(baton) = held.remove(&Held::Baton) {
-            sys::kill_point("called");
-            upgrade::take_baton(baton);
-            sys::kill_point("baton-taken");
-            link.tell_keeper(&ToKeeper::Took)?;
-            sys::kill_point("took");
-        }
-        // For as long as this server lives.
-        let _lifeline = lifeline.take_over(&link, &mut held)?;
-        let passed = Passed::take(&mut held);
-        // The server before had all of its sessions, and none of the pidfds that may be needed now.
-        let reserve = keeper::Reserve::take();
-        let (server, control) = Server::recover(options, link, start, held)?;
-        let server = Arc::new(server);
-        let sessions = server.take_up(passed);
-        drop(reserve);
-        sys::kill_point("taken-up");
-        server.serve(control, sessions)
-    });
-    match result {
+    let failed = |error| launch::fail(&format!("the server failed: {error}"));
+    let (link, lifeline) = match prepare() {
+        Ok((link, lifeline)) => (Arc::new(link), lifeline),
+        Err(error) => return failed(error),
+    };
+    match start(options, &link, lifeline) {
         Ok(never) => match never {},
-        Err(error) => launch::fail(&format!("the server failed: {error}")),
+        // The link is open until the end: the keeper kills a server that has none.
+        Err(error) => end(&format!("the server failed: {error}")),
     }
+}
+
+fn start(options: &Options, link: &Arc<Link>, lifeline: Lifeline) -> io::Result<Never> {
+    link.tell_keeper(&ToKeeper::Here)?;
+    let (start, mut held) = receive(link)?;
+    if let Some(baton) = held.remove(&Held::Baton) {
+        sys::kill_point("called");
+        upgrade::take_baton(baton);
+        sys::kill_point("baton-taken");
+        link.tell_keeper(&ToKeeper::Took)?;
+        sys::kill_point("took");
+    }
+    // For as long as this server lives.
+    let _lifeline = lifeline.take_over(link, &mut held)?;
+    let passed = Passed::take(&mut held);
+    // The server before had all of its sessions, and none of the pidfds that may be needed now.
+    let reserve = keeper::Reserve::take();
+    let (server, control) = Server::recover(options, Arc::clone(link), start, held)?;
+    let server = Arc::new(server);
+    let sessions = server.take_up(passed);
+    drop(reserve);
+    sys::kill_point("taken-up");
+    server.serve(control, sessions)
 }
 
 /// A server does not return: it exits, or is killed.
@@ -178,6 +185,7 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
             }
             Some(
                 ToServer::Exited(..)
+                | ToServer::HoldAgain
                 | ToServer::Part
                 | ToServer::UpgradeFailed(..)
                 | ToServer::Leave,
@@ -191,11 +199,10 @@ impl Server {
     /// Takes up where the last server was, from the journal and the held descriptors.
     fn recover(
         options: &Options,
-        link: Link,
+        link: Arc<Link>,
         start: Start,
         mut held: HashMap<Held, OwnedFd>,
     ) -> io::Result<(Server, Vec<(Held, OwnedFd)>)> {
-        let link = Arc::new(link);
         let gate = Arc::new(Gate::new()?);
         let mark = Mark::begin(&start, &mut held, &link);
         let mut disk = open_disk(options, &mut held)?;
@@ -262,7 +269,7 @@ impl Server {
         if !held.is_empty() {
             log::debug!("server", "{} held descriptors are in no record", held.len());
             // What they were bound to is to be free when the first session asks for it.
-            server.link.drop_now(held.into_keys().collect())?;
+            server.link.drop_now(held.into_keys().collect());
         }
         let starts = server.life.start.starts;
         if starts > 1 {
@@ -328,6 +335,7 @@ impl Server {
                     }
                     std::process::exit(0);
                 }
+                Some(ToServer::HoldAgain) => self.hold_again(),
                 Some(ToServer::Part) => self.part(),
                 Some(ToServer::UpgradeFailed(number, why)) => self.upgrade_failed(number, why),
                 Some(ToServer::Held(_) | ToServer::Rehearse { .. } | ToServer::Start(_)) => {}

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Server;
 use super::upgrade::PARTING_TIME;
 use crate::link::{Held, Link, ToKeeper};
-use crate::{keeper, launch, log, sys};
+use crate::{keeper, launch, limit, log, sys};
 
 /// If it fails, it is tried again after a pause, which doubles from the first of these to the last.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -68,6 +68,18 @@ impl Server {
             let _ = keeper.wait();
         }
         is_taken
+    }
+
+    /// Has the keeper hold everything, since it could not take a message with descriptors.
+    pub(super) fn hold_again(&self) {
+        // It may be at its limit: this is not to be all that it does.
+        thread::sleep(SHORTEST_PAUSE);
+        // What was being made when the message was sent is in the tables after this.
+        while self.journal.hold_still().is_none() {
+            thread::sleep(SHORTEST_PAUSE);
+        }
+        limit::insist(|| self.hold_everything(), || "the keeper does not hold all".to_owned());
+        log::warn!("server", "what is held was handed to the keeper again");
     }
 
     fn hold_everything(&self) -> io::Result<()> {

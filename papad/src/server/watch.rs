@@ -14,7 +14,7 @@ use super::handover::ById;
 use super::lines::Lines;
 use super::session::Ended;
 use crate::processes::{Exit, Frames, Piece, Place, Process, ReaderId, Sent, Waker, Wants};
-use crate::{log, sys};
+use crate::sys;
 
 /// Bytes of output after which a batch is sent.
 const BATCH: u64 = 1024 * 1024;
@@ -254,10 +254,8 @@ impl Drop for Watch {
 
 /// A reader is gone.
 pub(super) fn detach(server: &Server, process: &Arc<Process>, reader: ReaderId) {
-    match process.detach(reader) {
-        Ok(next) => server.processes.follow(process, next),
-        Err(error) => log::error!("server", "a watcher cannot be let go: {error}"),
-    }
+    let next = process.detach(reader);
+    server.processes.follow(process, next);
 }
 
 /// papa's client reads more than the line that says it is watching, and then waits in select for

@@ -76,9 +76,13 @@ pub(super) fn make(
             prepared.map_err(|error| refused(&format!("Bind failed on {address}"), &error))
         }
         (SocketAddress::Path { path, umask }, _) => {
-            let path = Path::new(OsStr::from_bytes(path));
-            let socket = bind_unix(options, path, *umask);
-            let listening = socket.and_then(|socket| listen_on(options, &socket).map(|()| socket));
+            let socket = bind_unix(options, Path::new(OsStr::from_bytes(path)), *umask);
+            let listening = socket.and_then(|socket| {
+                let file = SocketFile::at(path);
+                let unlink = |_: &_| file.into_iter().for_each(|file| file.unlink(path));
+                listen_on(options, &socket).inspect_err(unlink)?;
+                Ok(socket)
+            });
             listening.map_err(|error| refused("Bind failed", &error))
         }
         (SocketAddress::Host { .. }, None) => {

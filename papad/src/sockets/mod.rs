@@ -188,6 +188,8 @@ impl Sockets {
             change.append(socket.record())
         });
         if let Err(error) = kept {
+            // It may be held and not recorded: its address is to be free.
+            self.link.drop_held(vec![Held::Socket(id)]);
             return Err((error, Box::new(socket)));
         }
         let socket = Arc::new(socket);
@@ -249,7 +251,8 @@ impl Sockets {
         let name = Held::Socket(socket.id);
         drop(socket);
         // The port is to be free when the reply says so.
-        self.link.drop_now(vec![name])
+        self.link.drop_now(vec![name]);
+        Ok(())
     }
 
     /// Has the keeper hold all of them, one that has just been started.

@@ -14,6 +14,9 @@ use papa_protocol::options::{Limit, Resource};
 /// Bytes of stack for a child until it calls exec.
 const STACK: usize = 32 * 1024;
 
+/// How often a record is written of which the journal takes only a part.
+const WHOLE_TRIES: u32 = 2;
+
 /// What a child exits with when it could not call exec, as a shell does.
 const NOT_RUN: i32 = 127;
 
@@ -168,10 +171,7 @@ extern "C" fn start(shared: *mut c_void) -> i32 {
         shared.failure = Some(failure);
         let failed = &shared.plan.failed;
         // The parent will know by `failure`; the record is for its successor if it is killed now.
-        let _ = call(
-            libc::SYS_write,
-            [shared.plan.journal.as_raw_fd() as usize, failed.as_ptr() as usize, failed.len(), 0],
-        );
+        let _ = append(shared.plan.journal, failed);
     }
     // SAFETY: _exit runs no handlers and touches no memory that is shared with the parent.
     unsafe { libc::_exit(NOT_RUN) }
@@ -274,7 +274,6 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
         *digit = b'0' + (pid % 10) as u8;
         pid /= 10;
     }
-    let journal = plan.journal.as_raw_fd() as usize;
     if let Some(ListenPid(variable)) = &mut plan.listen_pid {
         // Without leading zeros, which would make it octal to some.
         let digits = bytes.iter().skip(*place).take(PID_DIGITS).skip_while(|&&digit| digit == b'0');
@@ -282,8 +281,24 @@ fn record(plan: &mut Plan) -> Result<(), Errno> {
             *to = *digit;
         }
     }
-    let written = call(libc::SYS_write, [journal, bytes.as_ptr() as usize, bytes.len(), 0])?;
-    if written == bytes.len() { Ok(()) } else { Err(Errno::ENOSPC) }
+    append(plan.journal, bytes)
+}
+
+/// Writes a record by one call: between two, others write theirs.
+fn append(journal: BorrowedFd, record: &[u8]) -> Result<(), Errno> {
+    let args = [journal.as_raw_fd() as usize, record.as_ptr() as usize, record.len(), 0];
+    for _ in 0..WHOLE_TRIES {
+        let written = loop {
+            match call(libc::SYS_write, args) {
+                Err(Errno::EINTR) => {}
+                result => break result?,
+            }
+        };
+        if written == record.len() {
+            return Ok(());
+        }
+    }
+    Err(Errno::ENOSPC)
 }
 
 fn default_disposition(signal: i32) -> Result<(), Errno> {

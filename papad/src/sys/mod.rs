@@ -3,6 +3,8 @@
 //! Each call returns owned descriptors and `io::Result`. Descriptors are close-on-exec from birth.
 
 mod child;
+#[cfg(feature = "faults")]
+pub(crate) mod faults;
 mod file;
 mod kill_point;
 mod message;

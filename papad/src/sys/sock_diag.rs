@@ -50,9 +50,11 @@ pub(crate) struct TcpPeer {
 pub(crate) fn tcp_peer(peer: SocketAddr, local: SocketAddr) -> io::Result<TcpPeer> {
     let netlink = open()?;
     let request = request(peer, local);
-    sendto(netlink.as_raw_fd(), &request, &NetlinkAddr::new(0, 0), MsgFlags::empty())?;
+    let kernel = NetlinkAddr::new(0, 0);
+    let netlink = netlink.as_raw_fd();
+    again_if_interrupted(|| sendto(netlink, &request, &kernel, MsgFlags::empty()))?;
     let mut reply = [0; 1024];
-    let length = recv(netlink.as_raw_fd(), &mut reply, MsgFlags::empty())?;
+    let length = again_if_interrupted(|| recv(netlink, &mut reply, MsgFlags::empty()))?;
     parse(&reply[..length])
 }
 
@@ -73,6 +75,15 @@ pub(crate) fn is_tcp_open(connection: BorrowedFd) -> io::Result<bool> {
     };
     Errno::result(result)?;
     Ok(OPEN.contains(&state))
+}
+
+fn again_if_interrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
 }
 
 fn open() -> io::Result<OwnedFd> {

@@ -31,7 +31,7 @@ impl Subject {
     /// One that can be killed at points; see [`Self::arm`].
     #[must_use]
     pub fn with_kill_points() -> Self {
-        Self::of(Build::KillPoints.path())
+        Self::of(Build::ForTests.path())
     }
 
     /// One that runs a copy of this program.

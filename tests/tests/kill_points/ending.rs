@@ -35,16 +35,18 @@ fn killed_after_the_end_is_recorded() {
 fn killed_at_the_end_of_each_of_several_processes() {
     const COUNT: i32 = 10;
     let armed = Armed::start();
-    let gate = Fifo::new(&armed.scratch, "gate");
+    // One for each: whoever begins to read first would have the first line.
+    let gate = |code: i32| Fifo::new(&armed.scratch, &format!("gate.{code}"));
+    let gates: Vec<Fifo> = (0..COUNT).map(gate).collect();
     let before = armed.files();
     let mut session = armed.papad.session();
     let mut pids = Vec::new();
-    for code in 0..COUNT {
+    for (code, gate) in gates.iter().enumerate() {
         let script = shell(&format!("read go < {}; exit {code}", gate.path()));
         pids.push(pid_of(&session.ask(format!("make process p.{code} {script}"))));
     }
     drop(session);
-    for (number, pid) in pids.iter().enumerate() {
+    for (number, (pid, gate)) in pids.iter().zip(&gates).enumerate() {
         drop(armed.kill_at("exit-journaled", || {
             let pid = Pid::from_raw(*pid);
             // Half of them end by a signal.

@@ -95,6 +95,10 @@ fn upgrades_in_a_row_need_no_more_descriptors_and_memory_than_one() {
         eventually("one session is left", || sessions(&subject) == 1);
     };
     upgrade();
+    // The session that has looked is over, too.
+    eventually("only this session is left", || {
+        number_of(&session.ask("status")[0], "sessions") == 1
+    });
     let (files, first) = (open_files(&subject), memory(&mut session));
     for _ in 1..UPGRADES {
         upgrade();
