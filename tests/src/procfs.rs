@@ -104,6 +104,18 @@ pub fn limit(pid: i32, name: &str) -> Option<(String, String)> {
 #[must_use]
 pub fn tcp_listeners(port: u16) -> Vec<u64> {
     const LISTEN: &str = "0A";
+    tcp_sockets(port, LISTEN)
+}
+
+/// Whether somebody has a connection from this port of 127.0.0.1 that neither end has closed.
+#[must_use]
+pub fn is_connected_from(port: u16) -> bool {
+    const ESTABLISHED: &str = "01";
+    !tcp_sockets(port, ESTABLISHED).is_empty()
+}
+
+/// The inodes of the TCP sockets over IPv4 at this port and in this state.
+fn tcp_sockets(port: u16, state: &str) -> Vec<u64> {
     fs::read_to_string("/proc/net/tcp")
         .unwrap()
         .lines()
@@ -111,9 +123,9 @@ pub fn tcp_listeners(port: u16) -> Vec<u64> {
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (_, local_port) = fields.get(1)?.split_once(':')?;
-            let listens = *fields.get(3)? == LISTEN;
             let same_port = u16::from_str_radix(local_port, 16).ok()? == port;
-            (listens && same_port).then(|| fields.get(9)?.parse().ok()).flatten()
+            let is_one = same_port && *fields.get(3)? == state;
+            is_one.then(|| fields.get(9)?.parse().ok()).flatten()
         })
         .collect()
 }

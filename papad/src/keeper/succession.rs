@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Keeper, Server, reap};
-use crate::link::{Held, Link, ToKeeper, ToServer};
+use crate::link::{ANOTHER_UPGRADE, Held, Link, ToKeeper, ToServer};
 use crate::{launch, log, sys};
 
 /// How long a candidate may take to find out whether it can take over.
@@ -150,7 +150,7 @@ impl Keeper {
         program: Option<OwnedFd>,
     ) -> Result<Candidate, String> {
         if self.succession.candidate().is_some() || self.trial.is_some() {
-            return Err("another upgrade is under way".to_owned());
+            return Err(ANOTHER_UPGRADE.to_owned());
         }
         if self.leaving || !matches!(self.server, Server::Running { ready: true, .. }) {
             return Err("papad is not ready".to_owned());

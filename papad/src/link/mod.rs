@@ -31,6 +31,9 @@ const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 /// How long to wait for a store, which the keeper gives up on, too, but sooner.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// Why there is no upgrade for who asks while another one's is not over.
+pub(crate) const ANOTHER_UPGRADE: &str = "another upgrade is under way";
+
 /// What the server tells the keeper.
 #[derive(Debug)]
 pub(crate) enum ToKeeper {

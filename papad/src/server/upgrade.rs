@@ -19,7 +19,7 @@ use papa_protocol::text::shown;
 use super::client::Client;
 use super::session::{Activity, Dialect, Ended};
 use super::{Server, handover, papa};
-use crate::link::{Held, ToKeeper};
+use crate::link::{ANOTHER_UPGRADE, Held, ToKeeper};
 use crate::processes::Waker;
 use crate::{keeper, limit, log, sys};
 
@@ -109,6 +109,10 @@ impl Server {
         let program = path.map(open_program).transpose()?;
         let awaited = Awaited::new().map_err(failed)?;
         let mut upgrades = self.upgrades.lock();
+        // The keeper would say the same, but perhaps to a session that has left for the next server.
+        if !upgrades.is_empty() {
+            return Err(Failure::new(Code::Conflict, ANOTHER_UPGRADE));
+        }
         let number = upgrades.last_key_value().map_or(1, |(last, _)| last + 1);
         self.link.tell_keeper(&ToKeeper::Upgrade(number, program)).map_err(failed)?;
         upgrades.insert(number, Arc::clone(&awaited));

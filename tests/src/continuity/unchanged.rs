@@ -26,7 +26,7 @@ impl Unchanged {
         let pids = running.map(|line| number_of(line, "pid") as i32);
         Self {
             born: value_of(session.hello(), "id"),
-            sessions: sessions(&mut session),
+            sessions: sessions(&mut session).into_iter().filter(is_to_stay).collect(),
             running: pids.map(|pid| procfs::stat(pid).unwrap()).collect(),
             listeners: listeners(&listed[1]),
             listed,
@@ -83,6 +83,12 @@ fn sessions(session: &mut Exact) -> BTreeSet<[String; 4]> {
     let of_sessions = status.iter().filter(|line| line.starts_with("session="));
     let keys = ["session", "peer", "since", "protocol"];
     of_sessions.map(|line| keys.map(|key| value_of(line, key))).collect()
+}
+
+/// Whether a session's client has not left it: papad may not have noticed yet.
+fn is_to_stay([_, peer, _, _]: &[String; 4]) -> bool {
+    let port = peer.strip_prefix("127.0.0.1:").and_then(|port| port.parse().ok());
+    port.is_none_or(procfs::is_connected_from)
 }
 
 /// The inodes of all sockets that listen on the ports of these.
