@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::doctor::health;
+use super::doctor::{health, limits};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -59,7 +59,7 @@ fn verdict(context: &Context, status: &papa_client::Status, findings: &[Finding]
 /// How much there is of everything, and of what there may be.
 fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
     let ended = status.processes.saturating_sub(status.running);
-    vec![
+    let mut summary = vec![
         ("running for", time::short(status.uptime)),
         ("pids", format!("keeper {}, server {}", status.pid, status.server)),
         ("server", format!("start {}, before it: {}", status.starts, status.last_end)),
@@ -70,7 +70,9 @@ fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
         ("descriptors", format!("{} of {}", status.descriptors, status.descriptors_allowed)),
         ("journal", text::size(status.journal)),
         ("sessions", status.sessions.len().to_string()),
-    ]
+    ];
+    summary.extend(limits::noted(&shape::Limit::all(status)).map(|noted| ("limits", noted)));
+    summary
 }
 
 fn sessions(status: &papa_client::Status) -> Table {
