@@ -97,3 +97,15 @@ fn a_limit_that_is_near_needs_attention() {
     assert_eq!(limit("values"), Some((&json!(7), &json!(10))));
     assert_eq!(limit("sessions-per-user"), Some((&json!(1), &json!(100))));
 }
+
+#[test]
+fn with_many_sessions_it_is_one_screen_still() {
+    let papad = Papad::start();
+    let sessions: Vec<_> = (0..50).map(|_| papad.session()).collect();
+    let ctl = Ctl::of(&papad);
+    let text = ctl.ok(&["status"]);
+    // There is a prompt below it.
+    assert!(text.lines().count() < 24, "{text}");
+    assert!(text.ends_with("\n... and 44 more\n"), "{text}");
+    assert_eq!(ctl.json(&["status"])["sessions"].as_array().unwrap().len(), sessions.len() + 1);
+}
