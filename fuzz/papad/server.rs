@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::Uid;
 use papa_protocol::exact::{Frame, PROTOCOL, ReplyHead, ServerLine, parse_server_line};
 use papa_protocol::frame::{BANNER, Stream, Time};
 use papa_protocol::options::Overflow;
@@ -169,7 +170,7 @@ fn recover(held: HashMap<Held, OwnedFd>) -> (Arc<Server>, Keeper) {
     let copy = |(name, fd): (&Held, &OwnedFd)| (*name, fd.try_clone().expect("descriptors"));
     let handed = held.iter().map(copy).collect();
     let keeper = Keeper(thread::spawn(move || hold(&link, held)));
-    let recovered = Server::recover(&options, Link::new(server_end), start, handed);
+    let recovered = Server::recover(&options, Arc::new(Link::new(server_end)), start, handed);
     let (server, _control) = recovered.unwrap_or_else(|error| panic!("not recovered: {error}"));
     (Arc::new(server), keeper)
 }
@@ -216,9 +217,10 @@ fn pair() -> (UnixStream, UnixStream) {
 /// be hung up on.
 fn speak(server: &Arc<Server>, said: &[u8], piece: usize) -> Option<Vec<u8>> {
     // Another session, so that papad does not end with this one if it is idle.
-    let _other = server.admit("another".to_owned());
+    let _other = server.admit("another".to_owned(), Uid::effective());
     let (mut client, served) = pair();
-    let admission = server.admit("the fuzzer".to_owned()).expect("two are not too many");
+    let admission =
+        server.admit("the fuzzer".to_owned(), Uid::effective()).expect("two are not too many");
     let session = Session::new(admission, OwnedFd::from(served).into(), "the fuzzer".to_owned());
     assert!(session.start().is_ok(), "there are threads");
     let writer = client.try_clone().expect("there are descriptors");

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use papa_protocol::name::Patterns;
 
+use crate::bounds::{Allowed, Bounds};
 use crate::journal::{Journal, Record};
 use crate::values::{Condition, Disk, Replayed, Values, lock};
 
@@ -35,21 +36,28 @@ pub fn values_file(bytes: &[u8]) {
     // As a server that recovers does it.
     disk.agree_with(&found, |_| {});
     assert_eq!(records(&read(&mut disk)), said);
-    let values = Values::new(Arc::new(Journal::create().expect("memory")), found, Some(disk));
+    let values = Values::new(journal(), bounds(), found, Some(disk));
     let set = values.set(b"set".to_vec(), bytes.to_vec(), &Condition::Any, None);
     assert_eq!(set.expect("there is room"), Ok(()));
     let all = values.find(&Patterns::new(Vec::new()));
     drop(values);
 
     let mut disk = open();
-    let journal = Arc::new(Journal::create().expect("memory"));
-    let values = Values::new(journal, read(&mut disk), None);
+    let values = Values::new(journal(), bounds(), read(&mut disk), None);
     let kept = |found: Vec<(Vec<u8>, Vec<u8>, bool)>| -> Vec<_> {
         found.into_iter().filter(|(.., is_of_session)| !is_of_session).collect()
     };
     assert_eq!(kept(values.find(&Patterns::new(Vec::new()))), kept(all));
     drop(disk);
     let _ = fs::remove_dir_all(folder());
+}
+
+fn journal() -> Arc<Journal> {
+    Arc::new(Journal::create().expect("memory"))
+}
+
+fn bounds() -> Arc<Bounds> {
+    Arc::new(Bounds::new(Allowed::default()))
 }
 
 fn read(disk: &mut Disk) -> Replayed {

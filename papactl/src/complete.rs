@@ -76,7 +76,11 @@ fn endpoint(words: impl Iterator<Item = OsString>) -> Option<Endpoint> {
         let at = words.iter().position(|word| word == flag)?;
         words.get(at + 1).cloned()
     };
-    let joined = words.iter().filter_map(|word| word.to_str()?.strip_prefix("--endpoint="));
+    let joined = words.iter().filter_map(|word| {
+        let word = word.to_str()?;
+        let short = || word.strip_prefix("-e").map(|it| it.strip_prefix('=').unwrap_or(it));
+        word.strip_prefix("--endpoint=").or_else(short).filter(|it| !it.is_empty())
+    });
     let said = after("--endpoint").or_else(|| after("-e"));
     match said.or_else(|| joined.map(OsString::from).next()) {
         Some(text) => Endpoint::parse(text).ok(),
@@ -110,7 +114,12 @@ mod tests {
 
     #[test]
     fn the_endpoint_is_that_of_the_line_being_completed() {
-        for words in [&["papactl", "-e", "7000", "ps"][..], &["papactl", "ps", "--endpoint=7000"]] {
+        for words in [
+            &["papactl", "-e", "7000", "ps"][..],
+            &["papactl", "-e7000", "ps"],
+            &["papactl", "-e=7000", "ps"],
+            &["papactl", "ps", "--endpoint=7000"],
+        ] {
             let words = words.iter().map(OsString::from);
             assert_eq!(endpoint(words), Some(Endpoint::tcp(7000)));
         }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use anstream::AutoStream;
 use clap::{Args, ValueEnum, ValueHint};
@@ -12,6 +13,7 @@ use papa_client::{Endpoint, ErrorKind, Papa};
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output::Output;
+use crate::text::printable;
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -105,13 +107,27 @@ impl Context {
         Papa::connect(&self.endpoint).map_err(|error| match error.kind() {
             ErrorKind::NotRunning => {
                 let what = format!("no papad is running at {}", self.endpoint);
-                Failure::new(Exit::NOT_RUNNING, what).hint(
-                    "start one with \"papad --daemonize\", or say where it is with --endpoint or \
-                     PAPA_ENDPOINT",
-                )
+                Failure::new(Exit::NOT_RUNNING, what).hint(format!(
+                    "start one with \"{}\", or say where it is with --endpoint or PAPA_ENDPOINT",
+                    starting(&self.endpoint)
+                ))
             }
             _ => error.into(),
         })
+    }
+}
+
+/// The command that has a papad answer there.
+fn starting(endpoint: &Endpoint) -> String {
+    match (endpoint.unix_path(), endpoint.tcp_address()) {
+        (Some(path), _) => {
+            let path = printable(path.as_os_str().as_bytes());
+            format!("papad --daemonize -u {}", shell_words::quote(&path))
+        }
+        (None, Some(address)) if address.port() != Endpoint::DEFAULT_PORT => {
+            format!("papad --daemonize -p {}", address.port())
+        }
+        (None, _) => "papad --daemonize".to_owned(),
     }
 }
 
@@ -146,4 +162,20 @@ pub(crate) fn uid(user: &str) -> Result<Uid> {
 pub(crate) fn user_name(uid: u32) -> String {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
     user.map_or_else(|| format!("uid {uid}"), |user| user.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_papad_is_started_where_it_was_missed() {
+        for (endpoint, command) in [
+            (Endpoint::tcp(Endpoint::DEFAULT_PORT), "papad --daemonize"),
+            (Endpoint::tcp(7000), "papad --daemonize -p 7000"),
+            (Endpoint::unix("/run/my papad"), "papad --daemonize -u '/run/my papad'"),
+        ] {
+            assert_eq!(starting(&endpoint), command);
+        }
+    }
 }

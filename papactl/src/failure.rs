@@ -122,8 +122,8 @@ pub(crate) fn with_cause(error: &Error) -> String {
 fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
     match kind {
         ErrorKind::NotYours => Some(format!(
-            "the papad at {endpoint} belongs to another user: say --trust USER if it is to be \
-             spoken with, or become that user with sudo -u"
+            "the papad at {endpoint} belongs to another user: become that user with sudo -u, have \
+             it let you in with --allow-uid, or say --trust USER if it is you who does not trust it"
         )),
         ErrorKind::Denied => Some("try as the user that papad runs as, or as root".into()),
         ErrorKind::NeedsUnix => {
@@ -134,5 +134,18 @@ fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
             "what answers at {endpoint} is no papad, or one that is too old: see papactl doctor"
         )),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_of_the_two_does_not_trust_the_other_is_told_what_to_do() {
+        let hint = hint(ErrorKind::NotYours, &Endpoint::tcp(7)).unwrap();
+        for way in ["tcp://127.0.0.1:7 ", "sudo -u", "--allow-uid", "--trust USER"] {
+            assert!(hint.contains(way), "{way}: {hint}");
+        }
     }
 }

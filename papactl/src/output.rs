@@ -1,5 +1,6 @@
 //! Standard output: lines and tables for people, JSON for programs.
 
+use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
@@ -68,6 +69,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
 /// Whether standard output is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
+}
+
+/// Whether standard output is a terminal on which things can be drawn in place.
+pub(crate) fn is_screen() -> bool {
+    // What such a terminal cannot do: see term(7).
+    is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Columns of the terminal, if standard output is one.

@@ -19,7 +19,7 @@ mod top;
 pub(crate) use ended::{Ended, Removed, Restarted, Stopped};
 pub(crate) use logged::Logged;
 pub(crate) use socket::Socket;
-pub(crate) use status::{Status, Upgraded};
+pub(crate) use status::{Limit, Status, Upgraded};
 pub(crate) use top::{Top, TopPapad, TopProcess};
 
 /// A process.

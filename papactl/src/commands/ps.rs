@@ -57,7 +57,7 @@ impl Ps {
             show(&context.output, &processes, &mut Users::default())?;
             return Ok(Exit::DONE);
         }
-        if output::is_terminal() && !context.output.is_json() {
+        if output::is_screen() && !context.output.is_json() {
             watch::on_terminal(&papa, self.names, &context.output)
         } else {
             watch::anywhere(&papa, &self.names, &context.output)

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
-use super::doctor::health;
+use super::doctor::{health, limits};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -13,11 +13,14 @@ use crate::shape;
 use crate::text;
 use crate::time;
 
+/// So many sessions are shown, so that with the summary all is on a screen of 24 rows.
+const MOST_SESSIONS: usize = 7;
+
 /// Show on one screen whether all is well with papad
 ///
 /// The first line says it. Below it is what needs attention, and what to do about it; then how much
 /// papad holds, and whom it speaks with. The exit status is 0 if all is well, and 1 if something
-/// needs attention.
+/// needs attention. Of more than 7 sessions, --json tells all.
 #[derive(Debug, Args)]
 pub(crate) struct Status {}
 
@@ -43,6 +46,10 @@ impl Status {
         }
         output::line("")?;
         context.output.table(&sessions(&status))?;
+        let more = status.sessions.len().saturating_sub(MOST_SESSIONS);
+        if more > 0 {
+            output::line(format_args!("... and {more} more"))?;
+        }
         Ok(exit)
     }
 }
@@ -59,7 +66,7 @@ fn verdict(context: &Context, status: &papa_client::Status, findings: &[Finding]
 /// How much there is of everything, and of what there may be.
 fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
     let ended = status.processes.saturating_sub(status.running);
-    vec![
+    let mut summary = vec![
         ("running for", time::short(status.uptime)),
         ("pids", format!("keeper {}, server {}", status.pid, status.server)),
         ("server", format!("start {}, before it: {}", status.starts, status.last_end)),
@@ -70,7 +77,9 @@ fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
         ("descriptors", format!("{} of {}", status.descriptors, status.descriptors_allowed)),
         ("journal", text::size(status.journal)),
         ("sessions", status.sessions.len().to_string()),
-    ]
+    ];
+    summary.extend(limits::noted(&shape::Limit::all(status)).map(|noted| ("limits", noted)));
+    summary
 }
 
 fn sessions(status: &papa_client::Status) -> Table {
@@ -81,7 +90,7 @@ fn sessions(status: &papa_client::Status) -> Table {
         Column::ranked("PROTOCOL", 1),
         Column::cut("DOING"),
     ]);
-    for session in &status.sessions {
+    for session in status.sessions.iter().take(MOST_SESSIONS) {
         table.row(vec![
             number(session.number),
             cell(&session.peer),

@@ -59,7 +59,7 @@ impl Top {
         if context.output.is_json() {
             return self.json(&papa);
         }
-        if !output::is_terminal() {
+        if !output::is_screen() {
             let what = "top needs a terminal to draw on";
             return Err(Failure::new(Exit::USAGE, what).hint("with --json it needs none"));
         }

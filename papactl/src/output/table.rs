@@ -4,6 +4,7 @@ use comfy_table::{
     Attribute, Cell, CellAlignment, ColumnConstraint, ContentArrangement, Table as Layout, Width,
     presets,
 };
+use unicode_width::UnicodeWidthStr;
 
 /// Columns between two columns of a table.
 const GAP: u16 = 2;
@@ -123,7 +124,7 @@ impl Table {
     fn content(&self, index: usize) -> u16 {
         let cells = self.rows.iter().filter_map(|row| row.get(index)).map(Cell::content);
         let cells = cells.chain([self.columns[index].header.to_owned()]);
-        cells.map(|text| text.chars().count()).max().unwrap_or(0).try_into().unwrap_or(u16::MAX)
+        cells.map(|text| text.width()).max().unwrap_or(0).try_into().unwrap_or(u16::MAX)
     }
 
     fn arrange(&self, layout: &mut Layout, shown: &[usize], width: Option<u16>) {
@@ -182,6 +183,26 @@ mod tests {
             let text = table().render(Some(width), false);
             assert_eq!(text, expected, "{width}");
             assert!(text.lines().all(|line| line.chars().count() <= usize::from(width)));
+        }
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns_each() {
+        let mut table = table();
+        table.row(vec![
+            cell("日本語の名前"),
+            cell("root"),
+            number(7),
+            cell("ああああああああああ"),
+        ]);
+        for (width, last) in [
+            (60, "日本語の名前  root    7  ああああああああああ"),
+            (40, "日本語の名前  root    7  あああああああ…"),
+            (34, "日本語の名前    7  あああああああ…"),
+        ] {
+            let text = table.render(Some(width), false);
+            assert_eq!(text.lines().last(), Some(last), "{text}");
+            assert!(text.lines().all(|line| line.width() <= usize::from(width)), "{text}");
         }
     }
 

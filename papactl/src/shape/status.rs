@@ -49,8 +49,25 @@ pub(crate) struct Status {
     pub(crate) skipped: u64,
     /// What papad leaves out since its servers died of it.
     pub(crate) aside: u64,
+    /// Its limits, and how near each is. An earlier papad tells of none.
+    pub(crate) limits: Vec<Limit>,
     /// Everybody it speaks with.
     pub(crate) sessions: Vec<Session>,
+}
+
+/// A limit of papad's: what is beyond it papad refuses.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "limit")]
+pub(crate) struct Limit {
+    /// Its name, as sessions or values-total: that of papad's option without --max-, or
+    /// client-timeout.
+    pub(crate) name: String,
+    /// How much is used, in bytes, seconds or a number, as the option has it. Of line, words,
+    /// name, args, answer, client-timeout, watched and value: the most that any had since the server
+    /// was started. Of sessions-per-user: what the user has who has the most.
+    pub(crate) used: u64,
+    /// How much is allowed.
+    pub(crate) allowed: u64,
 }
 
 /// A session of papad's.
@@ -103,8 +120,19 @@ impl Status {
             journal: info.journal,
             skipped: info.skipped,
             aside: info.aside,
+            limits: Limit::all(info),
             sessions: info.sessions.iter().map(Session::new).collect(),
         }
+    }
+}
+
+impl Limit {
+    /// Those that papad tells.
+    pub(crate) fn all(status: &papa_client::Status) -> Vec<Self> {
+        let limits = status.limits.iter();
+        limits
+            .map(|it| Self { name: it.name.clone(), used: it.used, allowed: it.allowed })
+            .collect()
     }
 }
 

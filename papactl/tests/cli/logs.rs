@@ -382,6 +382,14 @@ fn names_have_colours_on_a_terminal_alone() {
 }
 
 #[test]
+fn wide_names_have_their_bar_below_that_of_others() {
+    let papad = Papad::start();
+    make_ended(&papad, "app", "echo one");
+    make_ended(&papad, "日本", "echo two");
+    assert_eq!(Ctl::of(&papad).ok(&["logs", "*"]), "app  | one\n日本 | two\n");
+}
+
+#[test]
 fn more_processes_than_are_put_in_order_are_shown_all_the_same() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);

@@ -69,3 +69,43 @@ fn what_needs_attention_is_told_and_is_the_exit_status() {
     assert!(lines[3].ends_with("; \"papactl logs --take stuck\" reads and makes room"), "{text}");
     assert_eq!(lines[4], "");
 }
+
+#[test]
+fn a_limit_that_is_near_needs_attention() {
+    let papad = Papad::builder().arg("--max-values=10").arg("--max-sessions-per-user=100").start();
+    let ctl = Ctl::of(&papad);
+    let set = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            ctl.ok(&["set", &format!("value.{number}"), "1"]);
+        }
+    };
+    set(0..5);
+    assert!(ctl.ok(&["status"]).contains("limits       values 5 of 10\n"));
+    set(5..8);
+    assert_eq!(attention(&ctl), (Some(1), vec![("limits".into(), "warn".into())]));
+    let ran = ctl.run(&["status"]);
+    assert!(ran.text().contains("values: 8 of 10 are in use; "), "{ran:?}");
+    set(8..10);
+    assert_eq!(attention(&ctl), (Some(1), vec![("limits".into(), "bad".into())]));
+    ctl.ok(&["unset", "value.9", "value.8", "value.7"]);
+
+    let json = ctl.json(&["status"]);
+    let limit = |name: &str| {
+        let limits = json["limits"].as_array().unwrap().iter();
+        limits.filter(|it| it["name"] == name).map(|it| (&it["used"], &it["allowed"])).next()
+    };
+    assert_eq!(limit("values"), Some((&json!(7), &json!(10))));
+    assert_eq!(limit("sessions-per-user"), Some((&json!(1), &json!(100))));
+}
+
+#[test]
+fn with_many_sessions_it_is_one_screen_still() {
+    let papad = Papad::start();
+    let sessions: Vec<_> = (0..50).map(|_| papad.session()).collect();
+    let ctl = Ctl::of(&papad);
+    let text = ctl.ok(&["status"]);
+    // There is a prompt below it.
+    assert!(text.lines().count() < 24, "{text}");
+    assert!(text.ends_with("\n... and 44 more\n"), "{text}");
+    assert_eq!(ctl.json(&["status"])["sessions"].as_array().unwrap().len(), sessions.len() + 1);
+}

@@ -168,6 +168,23 @@ fn ps_goes_on_in_place_as_things_happen() {
 }
 
 #[test]
+fn nothing_is_drawn_on_a_terminal_that_cannot_do_it() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_writer(&mut Exact::tcp(&papad), "web", "hello");
+    let dumb = [("TERM", "dumb")];
+    let mut top = Terminal::start_in(&ctl, &["top"], (12, 100), &dumb);
+    let (status, screen) = top.wait();
+    assert_eq!(status, 2);
+    assert!(screen.starts_with("papactl: top needs a terminal to draw on; "), "{screen}");
+    let mut ps = Terminal::start_in(&ctl, &["ps", "--watch"], (12, 100), &dumb);
+    ps.wait_for_text("running");
+    ps.send("\u{3}");
+    assert_eq!(ps.wait().0, 130);
+    assert!(![top.bytes(), ps.bytes()].concat().contains(&0x1b));
+}
+
+#[test]
 fn ps_puts_the_terminal_back_when_it_is_terminated() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);

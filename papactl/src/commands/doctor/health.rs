@@ -6,21 +6,15 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use papa_client::{Overflow, ProcessInfo, Status};
 
-use crate::finding::Finding;
+use super::limits::{self, nearness};
+use crate::finding::{Finding, Verdict};
 use crate::procfs;
-use crate::shape;
+use crate::shape::{self, Limit};
 use crate::text;
 use crate::time;
 
 /// For so long the end of a server is worth a look.
 const RECENT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Parts of a bound, in percent, from which on it is near, and nearly met.
-const NEAR: u64 = 80;
-const NEARLY_MET: u64 = 95;
-
-/// Sessions that papad serves at once unless it is told otherwise.
-const DEFAULT_MAX_SESSIONS: u64 = 1000;
 
 /// So many names are told; of more, how many.
 const MOST_NAMES: usize = 5;
@@ -29,20 +23,15 @@ const MOST_NAMES: usize = 5;
 pub(crate) fn findings(status: &Status, processes: &[ProcessInfo]) -> Vec<Finding> {
     let is_there = |pid| procfs::seen(pid).is_some();
     let outputs: Vec<Output> = processes.iter().map(Output::of).collect();
-    vec![
+    let mut findings = vec![
         pids(status.pid, status.server, is_there),
         restarts(status.starts, &status.last_end, served(status.server)),
         records(status.skipped, status.aside),
-        near("descriptors", status.descriptors, status.descriptors_allowed).or_advise(
-            "start papad with a higher limit (LimitNOFILE= of the unit, or ulimit -n); a process \
-             with recorded output takes three",
-        ),
-        near("sessions", status.sessions.len() as u64, DEFAULT_MAX_SESSIONS).or_advise(
-            "\"papactl status\" shows whose they are; papad --max-sessions N lets more in",
-        ),
-        lost(&outputs),
-        blocked(&outputs),
-    ]
+        descriptors(status.descriptors, status.descriptors_allowed),
+    ];
+    findings.extend(limits::findings(&Limit::all(status)));
+    findings.extend([lost(&outputs), blocked(&outputs)]);
+    findings
 }
 
 /// For how long a server has run.
@@ -110,24 +99,15 @@ fn records(skipped: u64, aside: u64) -> Finding {
     Finding::bad("records", what).advice("papad's log names them: make again what is missing")
 }
 
-/// How near a bound is. What to do about it is to be added.
-fn near(what: &'static str, used: u64, allowed: u64) -> Near {
-    let how = format!("{used} of {allowed} {what} are in use");
-    let percent = used.saturating_mul(100) / allowed.max(1);
-    Near(match percent {
-        NEARLY_MET.. => Finding::bad(what, how),
-        NEAR.. => Finding::warn(what, how),
-        _ => Finding::ok(what, how),
-    })
-}
-
-/// How near a bound is.
-struct Near(Finding);
-
-impl Near {
-    /// Adds what to do, if something is to be done.
-    fn or_advise(self, advice: &str) -> Finding {
-        if self.0.is_ok() { self.0 } else { self.0.advice(advice) }
+/// How near the end of descriptors is.
+fn descriptors(used: u64, allowed: u64) -> Finding {
+    let what = format!("{used} of {allowed} descriptors are in use");
+    match nearness(used, allowed) {
+        Verdict::Ok => Finding::ok("descriptors", what),
+        verdict => Finding { verdict, ..Finding::ok("descriptors", what) }.advice(
+            "start papad with a higher limit (LimitNOFILE= of the unit, or ulimit -n); a process \
+             with recorded output takes three",
+        ),
     }
 }
 
@@ -198,7 +178,6 @@ fn list(outputs: &[&Output]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::finding::Verdict;
 
     #[test]
     fn both_processes_are_looked_for() {
@@ -238,20 +217,13 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_near_and_then_nearly_met() {
-        for (used, verdict) in [
-            (0, Verdict::Ok),
-            (79, Verdict::Ok),
-            (80, Verdict::Warn),
-            (95, Verdict::Bad),
-            (101, Verdict::Bad),
-        ] {
-            let finding = near("sessions", used, 100).or_advise("close some");
-            assert_eq!(
-                (finding.verdict, finding.advice.is_some()),
-                (verdict, verdict != Verdict::Ok)
-            );
-        }
+    fn descriptors_that_run_out_are_told_with_what_to_do() {
+        let finding = descriptors(80, 100);
+        assert_eq!(
+            (finding.verdict, finding.what.as_str(), finding.advice.is_some()),
+            (Verdict::Warn, "80 of 100 descriptors are in use", true)
+        );
+        assert_eq!(descriptors(79, 100).advice, None);
     }
 
     fn output(name: &str, lost: u64, unread: u64, blocks: bool, watchers: u64) -> Output {

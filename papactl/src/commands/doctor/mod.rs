@@ -13,6 +13,7 @@ use crate::output;
 
 mod answer;
 pub(super) mod health;
+pub(super) mod limits;
 mod place;
 mod surroundings;
 

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 
 use anstyle::{AnsiColor, Style};
 use papa_client::{Name, ProcessId, Stream};
+use unicode_width::UnicodeWidthStr;
 
 use super::lines::Line;
 use super::source::{Entry, What, Who};
@@ -40,6 +41,7 @@ pub(super) enum Form {
 pub(super) struct Names {
     /// What is known of each name: its place among the colours.
     known: BTreeMap<Name, usize>,
+    /// Columns of the widest name.
     width: usize,
     in_colour: bool,
 }
@@ -70,25 +72,26 @@ impl Names {
         }
         let index = self.known.len() % COLOURS.len();
         self.known.insert(name.clone(), index);
-        self.width = self.width.max(name.to_string().chars().count());
+        self.width = self.width.max(name.to_string().width());
         index
     }
 
     /// The name and a bar, which is another one before standard error.
     fn prefix(&mut self, name: &Name, stream: Stream) -> String {
         let index = self.meet(name);
-        let width = self.width;
+        let name = name.to_string();
+        let gap = " ".repeat(self.width.saturating_sub(name.width()));
         let bar = match stream {
             Stream::Out => '|',
             Stream::Err => '!',
         };
         let colour = COLOURS.get(index).filter(|_| self.in_colour);
         match colour.map(|colour| Style::new().fg_color(Some((*colour).into()))) {
-            None => format!("{name:width$} {bar} "),
+            None => format!("{name}{gap} {bar} "),
             // What the process itself has set ends here.
             Some(style) => {
                 let reset = anstyle::Reset;
-                format!("{reset}{style}{name:width$} {bar}{reset} ")
+                format!("{reset}{style}{name}{gap} {bar}{reset} ")
             }
         }
     }

@@ -5,6 +5,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Table};
+use unicode_width::UnicodeWidthStr;
 
 use super::reading::Process;
 use super::state::{Sort, State};
@@ -104,7 +105,7 @@ fn counted(count: usize, one: &str, several: &str) -> String {
 }
 
 fn columns(state: &State) -> Vec<Column> {
-    let names = state.processes.iter().map(|process| process.name.chars().count());
+    let names = state.processes.iter().map(|process| process.name.width());
     let name = names.max().unwrap_or(0).clamp(4, MAX_NAME) as u16;
     let column = |header, width, from, is_number, cell| Column {
         header,
