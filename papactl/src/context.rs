@@ -105,14 +105,23 @@ impl Context {
         Papa::connect(&self.endpoint).map_err(|error| match error.kind() {
             ErrorKind::NotRunning => {
                 let what = format!("no papad is running at {}", self.endpoint);
-                Failure::new(Exit::NOT_RUNNING, what).hint(
-                    "start one with \"papad --daemonize\", or say where it is with --endpoint or \
-                     PAPA_ENDPOINT",
-                )
+                Failure::new(Exit::NOT_RUNNING, what).hint(format!(
+                    "start one with \"{}\", or say where it is with --endpoint or PAPA_ENDPOINT",
+                    starting(&self.endpoint)
+                ))
             }
             _ => error.into(),
         })
     }
+}
+
+/// The command that starts a papad there.
+pub(crate) fn starting(endpoint: &Endpoint) -> String {
+    if let Some(path) = endpoint.unix_path() {
+        return format!("papad --daemonize -u {}", path.display());
+    }
+    let port = endpoint.tcp_address().map_or(Endpoint::DEFAULT_PORT, |address| address.port());
+    format!("papad --daemonize -p {port}")
 }
 
 /// What the option or the environment says.
