@@ -129,7 +129,10 @@ fn start(endpoint: &Endpoint, deadline: Deadline) -> Result<()> {
         return Ok(());
     }
     let said = child.stderr.take().map(|pipe| said(pipe, deadline)).unwrap_or_default();
-    Err(not_started(&format!("{}: {status}: {}", what(), said.trim())))
+    Err(not_started(&match said.trim() {
+        "" => format!("{}: {status}", what()),
+        said => format!("{}: {status}: {said}", what()),
+    }))
 }
 
 fn program(endpoint: &Endpoint) -> PathBuf {

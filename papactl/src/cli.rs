@@ -109,7 +109,7 @@ impl Cli {
 }
 
 /// Says what went wrong.
-fn told(failure: &Failure, endpoint: &Endpoint, is_json: bool) -> Exit {
+pub(crate) fn told(failure: &Failure, endpoint: &Endpoint, is_json: bool) -> Exit {
     if let Some(report) = failure.report(endpoint) {
         let line = if is_json { serde_json::to_string(&report).ok() } else { None };
         let line = line.unwrap_or_else(|| report.to_string());

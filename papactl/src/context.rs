@@ -118,7 +118,7 @@ impl Context {
 }
 
 /// The command that has a papad answer there.
-fn starting(endpoint: &Endpoint) -> String {
+pub(crate) fn starting(endpoint: &Endpoint) -> String {
     match (endpoint.unix_path(), endpoint.tcp_address()) {
         (Some(path), _) => {
             let path = printable(path.as_os_str().as_bytes());

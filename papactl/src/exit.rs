@@ -73,13 +73,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Says what is wrong with the command line, or what was asked for by `--help` and `--version`.
-pub(crate) fn of_parsing(error: &clap::Error) -> Exit {
-    // Where that cannot be written, nobody reads it.
-    let _ = error.print();
-    if error.use_stderr() { Exit::USAGE } else { Exit::DONE }
-}
-
 /// What the manual page says of exit statuses.
 pub(crate) const HELP: &str = "\
 Exit status:

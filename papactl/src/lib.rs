@@ -18,6 +18,7 @@ mod interrupts;
 mod live;
 mod names;
 mod output;
+mod parsing;
 mod procfs;
 mod screen;
 mod shape;
@@ -43,7 +44,7 @@ pub fn main() -> ExitCode {
     CompleteEnv::with_factory(Cli::command).complete();
     match Cli::try_parse() {
         Ok(cli) => cli.run().into(),
-        Err(error) => exit::of_parsing(&error).into(),
+        Err(error) => parsing::said(&error).into(),
     }
 }
 

@@ -3,20 +3,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use signal_hook::consts::SIGINT;
-use signal_hook::{flag, low_level};
 
 use crate::failure::{Failure, Result};
-
-/// What a signal does for a shell: 128 and its number.
-const INTERRUPTED: i32 = 128 + SIGINT;
+use crate::interrupts::Interrupts;
 
 /// Why the waiting is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,31 +22,18 @@ pub(crate) enum Woken {
     Interrupted,
 }
 
-/// Catches Ctrl-C. A second one ends papactl at once.
+/// Waits, and knows of Ctrl-C.
 #[derive(Debug)]
-pub(crate) struct Waiter {
-    /// Becomes readable by Ctrl-C.
-    signals: UnixStream,
-    is_interrupted: Arc<AtomicBool>,
-}
+pub(crate) struct Waiter(Interrupts);
 
 impl Waiter {
     pub(crate) fn new() -> Result<Self> {
-        Self::catching().map_err(|error| Failure::io("Ctrl-C cannot be caught", &error))
-    }
-
-    fn catching() -> io::Result<Self> {
-        let (signals, sender) = UnixStream::pair()?;
-        let is_interrupted = Arc::new(AtomicBool::new(false));
-        // In this order: the first one finds the flag unset.
-        flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&is_interrupted))?;
-        flag::register(SIGINT, Arc::clone(&is_interrupted))?;
-        low_level::pipe::register(SIGINT, sender)?;
-        Ok(Self { signals, is_interrupted })
+        let interrupts = Interrupts::begin();
+        interrupts.map(Self).map_err(|error| Failure::io("Ctrl-C cannot be caught", &error))
     }
 
     pub(crate) fn is_interrupted(&self) -> bool {
-        self.is_interrupted.load(Ordering::Relaxed)
+        self.0.has_come()
     }
 
     /// Waits until this can be read, as long as that takes.
@@ -73,7 +53,7 @@ impl Waiter {
     /// Waits for so long.
     pub(crate) fn pause(&self, time: Duration) -> Result<Woken> {
         // Nothing is ever to be read where Ctrl-C is waited for alone.
-        self.wait_for(&self.signals, time)
+        self.wait_for(&self.0, time)
     }
 
     /// Waits until this can be read, but only for so long.
@@ -85,7 +65,7 @@ impl Waiter {
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut waiting = [
                 PollFd::new(source.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.0.as_fd(), PollFlags::POLLIN),
                 // Of a pipe whose reader has gone an error is told without being asked for.
                 PollFd::new(stdout.as_fd(), PollFlags::empty()),
             ];

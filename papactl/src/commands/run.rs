@@ -1,5 +1,6 @@
 //! `papactl run`
 
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -107,8 +108,14 @@ impl Run {
             None => context.endpoint.clone(),
         };
         Papa::connect_or_start(&endpoint).map_err(|error| match error.kind() {
-            ErrorKind::NotRunning => Failure::new(Exit::NOT_RUNNING, with_cause(&error))
-                .hint("say which papad to start with --papad PROGRAM or PAPAD_BIN"),
+            ErrorKind::NotRunning => {
+                let hint = match error.source() {
+                    Some(_) => "say which papad to start with --papad PROGRAM or PAPAD_BIN",
+                    // The program has run, and said why it gave up.
+                    None => "put that right, or say another place with --endpoint",
+                };
+                Failure::new(Exit::NOT_RUNNING, with_cause(&error)).hint(hint)
+            }
             _ => error.into(),
         })
     }

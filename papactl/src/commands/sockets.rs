@@ -23,7 +23,7 @@ pub(crate) struct Sockets {
 impl Sockets {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let mut sockets = context.connect()?.sockets("*")?;
-        for name in self.names.iter().filter(|name| !name.ends_with('*')) {
+        for name in self.names.iter().filter(|name| !names::is_wildcard(name)) {
             if !sockets.iter().any(|socket| names::matches(name, socket.name.as_bytes())) {
                 return Err(no_socket(name));
             }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
-use papa_client::Name;
+use papa_client::{ErrorKind, Name};
 
 use super::get::no_value;
 use crate::complete;
@@ -15,6 +15,8 @@ use crate::output;
 use crate::shape::Named;
 
 /// Remove stored values
+///
+/// One that is not there is an error, and the others are removed all the same.
 #[derive(Debug, Args)]
 pub(crate) struct Unset {
     /// Names, or beginnings of names with a *
@@ -29,11 +31,19 @@ pub(crate) struct Unset {
 impl Unset {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
-        let mut removed: Vec<Name> = Vec::new();
+        let (mut removed, mut trouble): (Vec<Name>, _) = (Vec::new(), None);
         match (&self.old, &self.names[..]) {
             (None, names) => {
                 for name in names {
-                    removed.extend(papa.remove_values(name)?);
+                    match papa.remove_values(name) {
+                        Ok(names) => removed.extend(names),
+                        Err(error) => {
+                            trouble.get_or_insert(match error.kind() {
+                                ErrorKind::NotFound => no_value(name),
+                                _ => Failure::from(error),
+                            });
+                        }
+                    }
                 }
             }
             (Some(old), [name]) => {
@@ -42,7 +52,8 @@ impl Unset {
                 }
                 if !papa.compare_and_unset(name, old.as_bytes())? {
                     let what = format!("{name} was not removed: the condition does not hold");
-                    return Err(Failure::new(Exit::CONFLICT, what));
+                    let hint = format!("\"papactl get {name}\" prints what it is now");
+                    return Err(Failure::new(Exit::CONFLICT, what).hint(hint));
                 }
                 removed.push(Name::new(name)?);
             }
@@ -55,6 +66,6 @@ impl Unset {
                 removed.iter().map(|name| Named::new(name.as_bytes())).collect();
             output::json(&removed)?;
         }
-        Ok(Exit::DONE)
+        trouble.map_or(Ok(Exit::DONE), Err)
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::get::no_value;
 use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -22,6 +23,11 @@ pub(crate) struct Values {
 impl Values {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let mut values = context.connect()?.values("*")?;
+        for name in self.names.iter().filter(|name| !names::is_wildcard(name)) {
+            if !values.iter().any(|value| names::matches(name, value.name.as_bytes())) {
+                return Err(no_value(name));
+            }
+        }
         let is_meant = |name: &[u8]| self.names.iter().any(|it| names::matches(it, name));
         values.retain(|value| self.names.is_empty() || is_meant(value.name.as_bytes()));
         if context.output.is_json() {

@@ -1,7 +1,8 @@
 //! run --attach.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -187,4 +188,17 @@ fn its_own_trouble_has_a_status_of_its_own() {
     assert_eq!(ran.status, Some(125));
     let said = "papactl: job has left papad's list: somebody has removed it or taken its end\n";
     assert_eq!(ran.error(), said);
+}
+
+#[test]
+fn a_full_disk_ends_the_look_and_says_where_the_output_is() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let mut command = ctl.command(&attached(&["--rm"], "echo one"));
+    command.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped());
+    let ran = Ran::of(command.spawn().unwrap());
+    assert_eq!(ran.status, Some(125));
+    let hint = "; what job writes is kept, and \"papactl logs -f job\" shows it\n";
+    assert!(ran.error().ends_with(hint), "{ran:?}");
+    assert_eq!(ctl.ok(&["logs", "job"]), "one\n");
 }

@@ -176,3 +176,10 @@ fn where_somebody_else_has_taken_the_lock_the_command_is_ended() {
     );
     assert_eq!(ctl.ok(&["get", "deploy"]), "mine\n");
 }
+
+#[test]
+fn no_time_at_all_is_enough_for_a_lock_that_is_free() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    assert_eq!(ctl.ok(&["lock", "deploy", "--wait", "0", "--", "/bin/echo", "-n", "it"]), "it");
+}

@@ -20,5 +20,6 @@ mod status;
 mod stop;
 mod top;
 mod upgrade;
+mod usage;
 mod values;
 mod wait;

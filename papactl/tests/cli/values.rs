@@ -58,3 +58,17 @@ fn a_condition_that_does_not_hold_changes_nothing() {
     ctl.ok(&["unset", "--if", "b", "leader"]);
     assert_eq!(ctl.json(&["values"]), json!([]));
 }
+
+#[test]
+fn what_is_not_there_is_told_and_keeps_nothing_else_from_being_removed() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    ctl.ok(&["set", "a", "1"]);
+    ctl.ok(&["set", "c", "1"]);
+    let there_is_no_b = "papactl: there is no value of the name b; \"papactl values\" shows those \
+                         that there are";
+    assert_eq!(ctl.fails(&["values", "a", "b"]), (3, there_is_no_b.to_owned()));
+    assert_eq!(ctl.json(&["values", "b*"]), json!([]));
+    assert_eq!(ctl.fails(&["unset", "a", "b", "c"]), (3, there_is_no_b.to_owned()));
+    assert_eq!(ctl.json(&["values"]), json!([]));
+}

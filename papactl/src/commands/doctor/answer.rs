@@ -12,7 +12,7 @@ use std::thread;
 use papa_client::{Endpoint, Error, ErrorKind, Papa};
 
 use super::PATIENCE;
-use crate::context::user_name;
+use crate::context::{starting, user_name};
 use crate::finding::Finding;
 use crate::procfs::{self, Listener, Seen};
 use crate::text;
@@ -107,10 +107,9 @@ fn no_one_at_path(path: &Path, file: io::Result<Metadata>) -> Finding {
 }
 
 fn no_one_at_port(endpoint: &Endpoint) -> Finding {
-    let port = endpoint.tcp_address().map_or(Endpoint::DEFAULT_PORT, |address| address.port());
     Finding::bad("answer", format!("nobody listens at {endpoint}")).advice(format!(
-        "start one with \"papad --daemonize -p {port}\", or say where it is with --endpoint or \
-         PAPA_ENDPOINT"
+        "start one with \"{}\", or say where it is with --endpoint or PAPA_ENDPOINT",
+        starting(endpoint)
     ))
 }
 

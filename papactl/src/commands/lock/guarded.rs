@@ -1,6 +1,5 @@
 //! A command that runs as a child, and everything that may happen meanwhile.
 
-use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -14,6 +13,7 @@ use papa_client::Lock;
 use signal_hook::low_level::pipe;
 
 use crate::failure::{Failure, Result};
+use crate::interrupts::is_ignored;
 
 /// How often a lock is looked at whose connection stands: its value may have been removed.
 const GLANCE_MS: u16 = 1000;
@@ -49,9 +49,8 @@ impl Guarded {
     pub(super) fn start(command: &mut Command) -> io::Result<Self> {
         // Before there is a child that could end.
         let ends = heard(Signal::SIGCHLD)?;
-        let ignored = ignored(&fs::read_to_string("/proc/self/status")?);
         // What whoever started papactl wants to be ignored, the command is to ignore: see nohup(1).
-        let is_heard = |signal: Signal| ignored & (1 << (signal as i32 - 1)) == 0;
+        let is_heard = |signal: Signal| !is_ignored(signal as i32);
         let interrupts = is_heard(Signal::SIGINT).then(|| heard(Signal::SIGINT)).transpose()?;
         let passed_on = PASSED_ON.into_iter().filter(|signal| is_heard(*signal));
         let passed_on = passed_on.map(|signal| heard(signal).map(|stream| (signal, stream)));
@@ -102,12 +101,6 @@ fn send(child: &Child, signal: Signal) {
     let _ = kill(Pid::from_raw(child.id() as i32), signal);
 }
 
-/// The signals that a process ignores, from its /proc/PID/status: bit 0 is signal 1.
-fn ignored(status: &str) -> u64 {
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
-}
-
 /// A stream that becomes readable when a signal comes.
 fn heard(signal: Signal) -> io::Result<UnixStream> {
     let (reader, writer) = UnixStream::pair()?;
@@ -124,15 +117,4 @@ fn drain(stream: &mut UnixStream) -> bool {
         was_there = true;
     }
     was_there
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ignored_signals_are_a_mask() {
-        assert_eq!(ignored("Name:\tsh\nSigIgn:\t0000000000001001\nSigCgt:\tff\n"), 0x1001);
-        assert_eq!(ignored("Name:\tsh\n"), 0);
-    }
 }

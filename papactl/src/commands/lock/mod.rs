@@ -95,7 +95,7 @@ impl Lock {
     fn acquire(&self, context: &Context) -> Result<Held> {
         // This says what to do where no papad is.
         let papa = context.connect()?;
-        let got = if self.no_wait {
+        let got = if self.no_wait || self.wait == Some(Duration::ZERO) {
             Held::try_acquire(&context.endpoint, &self.name)?
         } else {
             let patience = self.wait.unwrap_or(Duration::MAX);

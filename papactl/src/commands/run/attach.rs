@@ -157,7 +157,12 @@ impl View<'_> {
                 // A pipe that nobody reads, or a terminal that is gone.
                 Err(Errno::EPIPE | Errno::EIO) => return Err(Over::Detached),
                 Err(errno) => {
-                    return Err(Failure::io("output cannot be written", &errno.into()).into());
+                    let name = self.process.name();
+                    let hint = format!(
+                        "what {name} writes is kept, and \"papactl logs -f {name}\" shows it"
+                    );
+                    let failure = Failure::io("output cannot be written", &errno.into());
+                    return Err(failure.hint(hint).into());
                 }
             }
         }

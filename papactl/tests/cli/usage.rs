@@ -1,0 +1,61 @@
+//! Command lines that make no sense, and papads that are not there.
+
+use papad_tests::ScratchDir;
+use serde_json::{Value, json};
+
+use crate::ctl::{Ctl, nowhere};
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_told_in_one_line_or_in_json() {
+    let ctl = Ctl::at("1");
+    assert_eq!(
+        ctl.fails(&["wait"]),
+        (
+            2,
+            "papactl: the following required arguments were not provided: <NAME>...; see --help"
+                .into()
+        )
+    );
+    let ran = ctl.run(&["run", "--json", "--rm", "a", "--", "true"]);
+    assert_eq!((ran.status, ran.text().as_str()), (Some(2), ""));
+    let error: Value = serde_json::from_str(&ran.error()).unwrap();
+    assert_eq!(error["exit_status"], 2);
+    assert_eq!(error["hint"], "see --help");
+    // Behind -- it is the command's.
+    assert!(ctl.fails(&["run", "--rm", "a", "--", "x", "--json"]).1.starts_with("papactl: "));
+}
+
+#[test]
+fn help_is_asked_for_and_no_error() {
+    let help = Ctl::at("1").ok(&["wait", "--help"]);
+    assert!(help.contains("Usage: papactl wait"), "{help}");
+}
+
+#[test]
+fn where_no_papad_is_the_command_that_starts_one_right_there_is_said() {
+    let scratch = ScratchDir::new();
+    let path = nowhere(scratch.path());
+    let (status, error) = Ctl::at(&path).fails(&["ps"]);
+    assert_eq!(status, 4);
+    assert!(error.contains(&format!("\"papad --daemonize -u {}\"", path.display())), "{error}");
+    assert!(Ctl::at("1").fails(&["ps"]).1.contains("\"papad --daemonize -p 1\""));
+}
+
+#[test]
+fn a_papad_that_gives_up_is_told_from_one_that_is_not_there() {
+    let scratch = ScratchDir::new();
+    let run = |papad: &str| {
+        let words = ["run", "a", "--papad", papad, "--json", "--", "true"];
+        let ran = Ctl::at(nowhere(scratch.path())).run(&words);
+        assert_eq!(ran.status, Some(4), "{ran:?}");
+        serde_json::from_str::<Value>(&ran.error()).unwrap()
+    };
+    let not_there = run(&scratch.join("papad"));
+    assert_eq!(
+        not_there["hint"],
+        json!("say which papad to start with --papad PROGRAM or PAPAD_BIN")
+    );
+    let gives_up = run("/bin/false");
+    assert_eq!(gives_up["error"], "papad cannot be started (/bin/false): exit status: 1");
+    assert_eq!(gives_up["hint"], "put that right, or say another place with --endpoint");
+}
