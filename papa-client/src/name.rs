@@ -44,9 +44,9 @@ impl Name {
         Ok(Self(name.into()))
     }
 
-    /// Checks the name of something that is there. papa 1.0 lets names end with a `*`.
+    /// Checks the name of a process that is there. papa 1.0 lets names end with a `*`.
     pub(crate) fn of_existing(name: &[u8]) -> Result<Self> {
-        name::check(Noun::Value, name)?;
+        name::check(Noun::Process, name)?;
         Ok(Self::told(name))
     }
 

@@ -87,5 +87,5 @@ Exit status:
   125  in run --attach, wait and lock, which otherwise end as the process did: any of these but 2
   126  in lock: the command cannot be run
   127  in lock: there is no such command
-  130  interrupted by Ctrl-C
+  130  interrupted by Ctrl-C; run --attach and logs -f by SIGTERM and SIGHUP, too
 A process that was ended by signal N counts as 128 and N.";

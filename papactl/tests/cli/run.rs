@@ -55,6 +55,26 @@ fn a_command_runs_on_and_the_same_again_is_found() {
 }
 
 #[test]
+fn the_same_command_from_another_terminal_is_the_same_process() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let from = |shell: &[(&str, &str)], words: &[&str]| {
+        let words = [&["run", "web"], words, &["--", "/bin/sleep", "1000"]].concat();
+        let mut command = ctl.command(&words);
+        let command = command.envs(shell.iter().copied()).stdout(Stdio::piped());
+        let ran = Ran::of(command.stderr(Stdio::piped()).spawn().unwrap());
+        (ran.status, ran.text())
+    };
+    let (status, line) = from(&[("SHLVL", "1"), ("TERM", "xterm"), ("SSH_TTY", "/dev/pts/1")], &[]);
+    assert_eq!(status, Some(0));
+    let again = from(&[("SHLVL", "7"), ("TERM", "linux"), ("TMUX", "/tmp/tmux")], &[]);
+    assert_eq!(again, (Some(0), format!("web runs already as pid {}\n", pid_in(&line))));
+    // What is asked for by name is handed on, and counts.
+    assert_eq!(from(&[("TERM", "xterm")], &["--env", "TERM"]).0, Some(7));
+    assert_eq!(from(&[("A", "1")], &[]).0, Some(7));
+}
+
+#[test]
 fn a_process_finds_what_this_shell_would_have_given_it() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);

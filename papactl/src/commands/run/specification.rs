@@ -18,11 +18,36 @@ use crate::time;
 const ROOT: u32 = 0;
 const MAX_UMASK: u32 = 0o777;
 
+/// Variables that speak of the terminal and the shell that papactl was called from. The process
+/// outlives these, and the same command from another terminal is to be the same process.
+const OF_THIS_SHELL: [&str; 17] = [
+    "_",
+    "COLUMNS",
+    "GPG_TTY",
+    "LINES",
+    "OLDPWD",
+    "PWD",
+    "SHLVL",
+    "SSH_AUTH_SOCK",
+    "SSH_CLIENT",
+    "SSH_CONNECTION",
+    "SSH_TTY",
+    "STY",
+    "TERM",
+    "TMUX",
+    "TMUX_PANE",
+    "WINDOWID",
+    "XDG_SESSION_ID",
+];
+
 /// What a process is to be.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What the process finds")]
 pub(super) struct Specification {
-    /// Set a variable of its environment; NAME alone passes this shell's on, with --clean-env
+    /// Set a variable of its environment; NAME alone passes this shell's on
+    ///
+    /// NAME alone is for --clean-env, and for the variables that speak of this terminal and are left
+    /// out otherwise: TERM, PWD, SHLVL, those of SSH, tmux and screen, and the like.
     #[arg(long, short = 'E', value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
 
@@ -163,6 +188,7 @@ impl Specification {
         if self.clean_env {
             builder = builder.env_clear();
         }
+        builder = OF_THIS_SHELL.iter().fold(builder, ProcessBuilder::env_remove);
         for variable in &self.env {
             let mut parts = variable.as_bytes().splitn(2, |&byte| byte == b'=');
             let name = OsStr::from_bytes(parts.next().unwrap_or_default());
