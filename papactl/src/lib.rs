@@ -1,7 +1,7 @@
 //! papad at the command line, for people and for scripts.
 //!
 //! Everything is done through `papa_client`: what this tool can do, a program of yours can, too. The
-//! commands are one type each, in [`commands`], which is at once the definition that is parsed, that
+//! commands are one type each, in `commands`, which is at once the definition that is parsed, that
 //! completes in a shell, and that the manual pages are made from.
 // The doc comments of commands and options are what `--help` and the manual print.
 #![allow(clippy::doc_markdown, rustdoc::bare_urls, rustdoc::invalid_html_tags)]
