@@ -9,6 +9,9 @@ use std::thread;
 use papad_tests::{Papad, papad_program};
 use serde_json::Value;
 
+/// Variables by which surroundings say whether they want colours; some builds run in such.
+pub(crate) const OF_COLOURS: [&str; 4] = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"];
+
 /// papactl, with what it needs to find a papad.
 #[derive(Debug, Clone)]
 pub(crate) struct Ctl {
@@ -51,7 +54,8 @@ impl Ctl {
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(Self::program());
         command.args(words).env("PAPA_ENDPOINT", &self.endpoint).env("PAPAD_BIN", papad_program());
-        command.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").stdin(Stdio::null());
+        OF_COLOURS.iter().fold(&mut command, |command, name| command.env_remove(name));
+        command.stdin(Stdio::null());
         command
     }
 

@@ -9,7 +9,7 @@ use papad_tests::{DEADLINE, papad_program};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use vt100::Parser;
 
-use crate::ctl::Ctl;
+use crate::ctl::{Ctl, OF_COLOURS};
 
 /// What is on the screen, and whether there will be more.
 struct Shown {
@@ -46,7 +46,9 @@ impl Terminal {
         command.env("PAPA_ENDPOINT", ctl.endpoint());
         command.env("PAPAD_BIN", papad_program());
         command.env("TERM", "xterm-256color");
-        command.env_remove("NO_COLOR");
+        for name in OF_COLOURS {
+            command.env_remove(name);
+        }
         for (name, value) in environment {
             command.env(name, value);
         }

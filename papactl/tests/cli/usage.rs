@@ -37,7 +37,7 @@ fn where_no_papad_is_the_command_that_starts_one_right_there_is_said() {
     let path = nowhere(scratch.path());
     let (status, error) = Ctl::at(&path).fails(&["ps"]);
     assert_eq!(status, 4);
-    assert!(error.contains(&format!("\"papad --daemonize -u {}\"", path.display())), "{error}");
+    assert!(error.contains(&format!("\"papad --daemonize -u '{}'\"", path.display())), "{error}");
     assert!(Ctl::at("1").fails(&["ps"]).1.contains("\"papad --daemonize -p 1\""));
 }
 
