@@ -106,7 +106,7 @@ impl Logs {
             let (sources, woken) = merge::show(sources, !self.follow, &mut writer, &waiter)?;
             places.extend(sources.iter().flat_map(Source::places));
             for source in sources {
-                source.stop()?;
+                source.stop(&papa)?;
             }
             names.retain(|name| is_to_go_on(name, &places));
             if woken == Woken::Interrupted {
@@ -125,7 +125,7 @@ impl Logs {
         let source = Source::start(&papa, &names, view, &places, until)?;
         let (sources, woken) = merge::show(vec![source], true, &mut writer, &waiter)?;
         for source in sources {
-            source.stop()?;
+            source.stop(&papa)?;
         }
         Ok(if woken == Woken::Interrupted { Exit::INTERRUPTED } else { Exit::DONE })
     }

@@ -186,7 +186,7 @@ fn half_a_line_at_the_end_of_what_is_there_becomes_a_whole_one() {
         papad.kill_server();
         go.send_line();
         let (rest, ran) = following.end();
-        assert_eq!(rest, "a | two\na | three\n", "{words:?}");
+        assert_eq!(rest, "a | two\na | three\n", "{words:?} {ran:?}");
         let mut ends: Vec<String> = ran.error().lines().map(str::to_owned).collect();
         ends.sort_unstable();
         assert_eq!(ends, ["--- a: exit status 0 ---", "--- b: exit status 0 ---"]);

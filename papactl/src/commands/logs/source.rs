@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::SystemTime;
 
-use papa_client::{Batch, End, Event, Mode, Name, Papa, ProcessId, ProcessInfo, Stream, Watcher};
+use papa_client::{
+    Batch, End, ErrorKind, Event, Mode, Name, Papa, ProcessId, ProcessInfo, Stream, Watcher,
+};
 
 use super::gate::Gate;
 use super::lines::{Assembler, Line, Piece};
@@ -207,12 +209,19 @@ impl Source {
         !self.ready.is_empty()
     }
 
-    /// Ends the watch, once papad has heard every acknowledgement.
-    pub(super) fn stop(self) -> Result<()> {
-        if self.view.mode == Mode::Take {
-            self.watcher.stop()?;
+    /// Ends the watch, once papad has heard every acknowledgement: this server of its, or, if that
+    /// ends, the next one.
+    pub(super) fn stop(self, papa: &Papa) -> Result<()> {
+        if self.view.mode != Mode::Take {
+            return Ok(());
         }
-        Ok(())
+        let places: Vec<(Name, Place)> = self.places().collect();
+        match self.watcher.stop() {
+            Err(error) if error.kind() == ErrorKind::Disconnected => {
+                places.into_iter().try_for_each(|(name, place)| tell_again(papa, name, &place))
+            }
+            stopped => Ok(stopped?),
+        }
     }
 
     /// Where another source would go on after all that was shown: a line that has not ended begins
@@ -349,4 +358,23 @@ impl AsFd for Source {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.watcher.as_fd()
     }
+}
+/// Acknowledges what was shown of a process to a server that may not have heard of it.
+fn tell_again(papa: &Papa, name: Name, place: &Place) -> Result<()> {
+    let watch = papa.watch([&name]).follow(false).resume_from(name, place.id, place.position);
+    let mut watcher = match watch.start() {
+        // Its end was heard.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        watcher => watcher?,
+    };
+    if place.is_over {
+        for batch in watcher.by_ref() {
+            let batch = batch?;
+            // A new process of the name is nobody's to take here.
+            if batch.iter().all(|event| event.id() == place.id) {
+                batch.acknowledge();
+            }
+        }
+    }
+    Ok(watcher.stop()?)
 }
