@@ -73,8 +73,7 @@ impl Stopping {
 
     /// False if it has ended.
     fn send(&self, process: &Process, signal: Signal) -> Result<bool> {
-        let sent = if self.group { process.signal_group(signal) } else { process.signal(signal) };
-        match sent {
+        match send(process, signal, self.group) {
             Err(error) if error.kind() == ErrorKind::Ended => Ok(false),
             sent => Ok(sent.map(|()| true)?),
         }
@@ -98,6 +97,15 @@ impl Stopping {
         let hint = format!("\"papactl stop --kill {}\" ends what does not", names.join(" "));
         Err(Failure::new(Exit::TOO_LATE, what).hint(hint))
     }
+}
+
+/// Sends a signal to a process, or to the group that it leads.
+pub(crate) fn send(
+    process: &Process,
+    signal: Signal,
+    to_group: bool,
+) -> Result<(), papa_client::Error> {
+    if to_group { process.signal_group(signal) } else { process.signal(signal) }
 }
 
 /// Waits for all of them, together for so long.

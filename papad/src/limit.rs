@@ -1,11 +1,12 @@
 //! Telling a bound of the system that was met from what should never happen.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollTimeout};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use papa_protocol::exact::Code;
 
 use crate::log;
@@ -32,13 +33,14 @@ pub(crate) fn is_met(error: &io::Error) -> bool {
     )
 }
 
-/// Makes a call again that the kernel has no memory for at this moment, until it has. Only for calls
-/// that have done nothing when they say so.
+/// Makes a call again that a signal interrupted, or that the kernel has no memory for at this moment,
+/// until it has. Only for calls that have done nothing when they say so.
 pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call().map_err(|error| (error.raw_os_error().map(Errno::from_raw), error)) {
             Ok(done) => return Ok(done),
             Err((Some(Errno::ENOMEM | Errno::ENOBUFS), _)) => thread::sleep(WAIT_FOR_ROOM),
+            Err((Some(Errno::EINTR), _)) => {}
             Err((_, error)) => return Err(error),
         }
     }
@@ -53,6 +55,20 @@ pub(crate) fn poll(fds: &mut [PollFd], timeout: PollTimeout) -> nix::Result<i32>
             Err(Errno::EINTR)
         }
         result => result,
+    }
+}
+
+/// Whether this can be read, or has ended, within that time.
+pub(crate) fn is_readable_within(fd: impl AsFd, patience: Duration) -> io::Result<bool> {
+    let until = Instant::now() + patience;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
 }
 

@@ -55,6 +55,18 @@ impl Log {
         found.unwrap_or_else(|| panic!("{what} is not in papad's log:\n{}", self.text()))
     }
 
+    /// Waits until so many lines contain `text`.
+    pub(crate) fn wait_for_lines(&self, count: usize, text: &str) {
+        let found = |log: &Collected| log.lines.iter().filter(|line| line.contains(text)).count();
+        self.wait_until(|log| log.ended || found(log) >= count);
+        let found = found(&self.shared.0.lock().unwrap());
+        assert!(
+            found >= count,
+            "{found} times, not {count}, in papad's log: {text}\n{}",
+            self.text()
+        );
+    }
+
     /// Waits until nobody is left who could write: keeper and server have ended.
     pub(crate) fn wait_for_end(&self) -> bool {
         self.wait_until(|log| log.ended)

@@ -264,7 +264,12 @@ impl Papad {
 
     /// Waits for a line of the log that contains `text`.
     pub fn wait_for_log(&self, text: &str) {
-        self.log.wait_for(text, |line| line.contains(text).then_some(()));
+        self.wait_for_logs(1, text);
+    }
+
+    /// Waits until so many lines of the log contain `text`.
+    pub fn wait_for_logs(&self, count: usize, text: &str) {
+        self.log.wait_for_lines(count, text);
     }
 
     /// Waits until papad, keeper and server, has ended by itself.

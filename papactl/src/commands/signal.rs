@@ -10,6 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::names;
 use crate::output;
 use crate::shape::Named;
+use crate::stopping;
 
 /// Send processes a signal
 ///
@@ -36,12 +37,7 @@ impl Signal {
         let is_named = |name: &[u8]| self.names.iter().any(|it| it.as_bytes() == name);
         let (mut signaled, mut trouble) = (Vec::new(), None);
         for process in names::handles(&papa, &self.names)? {
-            let sent = if self.group {
-                process.signal_group(self.what)
-            } else {
-                process.signal(self.what)
-            };
-            match sent {
+            match stopping::send(&process, self.what, self.group) {
                 Ok(()) => signaled.push(Named::new(process.name().as_bytes())),
                 Err(error)
                     if error.kind() == ErrorKind::Ended && !is_named(process.name().as_bytes()) => {

@@ -33,12 +33,7 @@ pub(super) enum Event {
 impl Keeper {
     /// The next signal that has come, if one has.
     fn read_signal(&self) -> io::Result<Option<siginfo>> {
-        loop {
-            match limit::patiently(|| Ok(self.signals.read_signal()?)) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
-            }
-        }
+        limit::patiently(|| Ok(self.signals.read_signal()?))
     }
 
     /// Waits for what happens next. Messages come before signals: what a server said before it ended

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -339,16 +339,10 @@ fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
 /// Waits until nobody has the other end of this pipe any more, and tells how many bytes came; `None`
 /// if the time is up before.
 fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<Option<usize>> {
-    let until = patience.map(|patience| Instant::now() + patience);
-    while let Some(until) = until {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match limit::poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(0) => return Ok(None),
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
+    if let Some(patience) = patience
+        && !limit::is_readable_within(&pipe, patience)?
+    {
+        return Ok(None);
     }
     File::from(pipe).read_to_end(&mut Vec::new()).map(Some)
 }

@@ -96,7 +96,6 @@ impl Out {
                     self.sent += count;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
@@ -167,13 +166,7 @@ impl Client {
 
     /// Takes what the client has said by now, without waiting for it.
     pub(super) fn listen_in_passing(&mut self) -> Result<(), Ended> {
-        let mut fds = [PollFd::new(self.lines.as_fd(), PollFlags::POLLIN)];
-        let has_said_more = loop {
-            match limit::poll(&mut fds, PollTimeout::ZERO) {
-                Err(Errno::EINTR) => {}
-                result => break result.map_err(io::Error::from)? > 0,
-            }
-        };
+        let has_said_more = limit::is_readable_within(&self.lines, Duration::ZERO)?;
         if has_said_more { self.listen() } else { self.check_time() }
     }
 

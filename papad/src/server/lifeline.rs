@@ -7,11 +7,9 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::unistd::pipe2;
 
 use crate::link::{Held, Link};
@@ -47,9 +45,10 @@ impl Lifeline {
             if let Held::Server(number) = name {
                 last = last.max(number);
             }
-            if !is_over(&pipe, Duration::ZERO)? {
+            // Nobody writes to it: what there is to read is its end.
+            if !limit::is_readable_within(&pipe, Duration::ZERO)? {
                 log::info!("server", "waiting until the last server's children are on their own");
-                if !is_over(&pipe, PATIENCE)? {
+                if !limit::is_readable_within(&pipe, PATIENCE)? {
                     log::warn!("server", "a child of the last server is late; going on without it");
                 }
             }
@@ -58,19 +57,5 @@ impl Lifeline {
         link.hold(&[(Held::Server(last + 1), self.others.as_fd())])?;
         link.drop_held(former);
         Ok(self)
-    }
-}
-
-/// Whether nobody has the other end of the pipe, or lets go of it in that time.
-fn is_over(pipe: &OwnedFd, patience: Duration) -> io::Result<bool> {
-    let until = Instant::now() + patience;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match limit::poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }

@@ -211,12 +211,7 @@ impl Lines {
         }
         let mut bytes = [0; READ];
         let count = match self.dialect {
-            Dialect::Telnet(_) => loop {
-                match limit::patiently(|| (&self.connection).read(&mut bytes)) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result,
-                }
-            },
+            Dialect::Telnet(_) => limit::patiently(|| (&self.connection).read(&mut bytes)),
             Dialect::Exact => {
                 let read = limit::patiently(|| {
                     sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)

@@ -14,16 +14,19 @@ use crate::faulty::Faulty;
 fn what_the_keeper_could_not_take_is_held_all_the_same() {
     let faulty = Faulty::start();
     let mut exact = faulty.exact();
-    for (name, request) in [
+    for (times, (name, request)) in [
         ("socket", "make socket s".to_owned()),
         ("process", format!("make process p {}", script("echo kept; exec sleep 1000"))),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let lost = Fault::lose_descriptors(0).of(Part::Keeper).at(":seqpacket").once();
         let lost = faulty.put(lost);
         exact.ask(&request);
         lost.wait_until_met(1);
         // The keeper has asked for it again.
-        faulty.papad.wait_for_log("what is held was handed to the keeper again");
+        faulty.papad.wait_for_logs(times + 1, "what is held was handed to the keeper again");
         exact = faulty.exact();
         exact.ask("set v 1");
         faulty.papad.kill_server();
