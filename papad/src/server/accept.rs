@@ -19,8 +19,8 @@ use super::session::Session;
 use crate::gate::Parcel;
 use crate::{limit, listen, log, sys};
 
-/// How long to wait for a descriptor when not even one is spare.
-const WAIT_FOR_DESCRIPTOR: Duration = Duration::from_millis(100);
+/// How long to wait before a connection is accepted for which there was no room.
+const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 
 enum Listener {
     Tcp(TcpListener),
@@ -85,15 +85,29 @@ impl AsFd for Listener {
     }
 }
 
-/// Accepts for as long as papad lives.
-pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()> {
-    for socket in &sockets {
-        log::debug!("server", "accepting on {}", listen::name(socket));
+/// What it takes to accept, before anybody is told that papad is ready.
+pub(super) struct Doors {
+    listeners: Vec<Listener>,
+    admitted: Admitted,
+    spare: Spare,
+}
+
+impl Doors {
+    pub(super) fn new(server: &Server, sockets: Vec<OwnedFd>) -> io::Result<Doors> {
+        for socket in &sockets {
+            log::debug!("server", "accepting on {}", listen::name(socket));
+        }
+        let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let admitted = Admitted::new(&server.options.allowed_uids)?;
+        let mut spare = Spare::default();
+        spare.refill();
+        Ok(Doors { listeners, admitted, spare })
     }
-    let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
-    let admitted = Admitted::new(&server.options.allowed_uids)?;
-    let mut spare = Spare::default();
-    spare.refill();
+}
+
+/// Accepts for as long as papad lives.
+pub(super) fn run(server: &Arc<Server>, doors: Doors) -> io::Result<()> {
+    let Doors { listeners, admitted, mut spare } = doors;
     loop {
         server.gate.stop(Parcel::default);
         let until_settled = server.refusals.settle();
@@ -132,6 +146,8 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
                         refuse(&connection, &refused.to_string());
                     }
                 }
+                // It is still waiting, and would be found again at once.
+                Err(error) if is_out_of_memory(&error) => thread::sleep(WAIT_FOR_ROOM),
                 // The client was quicker to leave.
                 Err(error) => log::debug!("server", "a connection was not accepted: {error}"),
             }
@@ -141,6 +157,10 @@ pub(super) fn run(server: &Arc<Server>, sockets: Vec<OwnedFd>) -> io::Result<()>
 
 fn is_out_of_descriptors(error: &io::Error) -> bool {
     matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::EMFILE | Errno::ENFILE))
+}
+
+fn is_out_of_memory(error: &io::Error) -> bool {
+    matches!(error.raw_os_error().map(Errno::from_raw), Some(Errno::ENOMEM | Errno::ENOBUFS))
 }
 
 /// Descriptors kept for the time when there are no others: without them, a connection could be
@@ -156,7 +176,7 @@ impl Spare {
     fn give_up(&mut self) {
         if self.0.is_empty() {
             // Other threads have taken them: until there are some again, connections have to wait.
-            thread::sleep(WAIT_FOR_DESCRIPTOR);
+            thread::sleep(WAIT_FOR_ROOM);
         }
         self.0.clear();
     }

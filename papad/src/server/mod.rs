@@ -36,6 +36,7 @@ use std::thread;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{Pid, Uid};
 
+use accept::Doors;
 use lifeline::Lifeline;
 use mark::{Mark, Place};
 use papa_protocol::exact::Failure;
@@ -310,9 +311,9 @@ impl Server {
             }
         })?;
         let accepting = Arc::clone(self);
-        let control = control.into_iter().map(|(_, socket)| socket).collect();
+        let doors = Doors::new(self, control.into_iter().map(|(_, socket)| socket).collect())?;
         named("accept").spawn(move || {
-            if let Err(error) = accept::run(&accepting, control) {
+            if let Err(error) = accept::run(&accepting, doors) {
                 end(&format!("connections cannot be accepted: {error}"));
             }
         })?;

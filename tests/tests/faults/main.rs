@@ -6,6 +6,7 @@
 //! release has nothing of them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod accepting;
 mod clock;
 mod everywhere;
 mod faulty;
