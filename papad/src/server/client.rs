@@ -216,16 +216,15 @@ impl Client {
         waker: Option<&Waker>,
         until: Option<Instant>,
     ) -> Result<PollFlags, Ended> {
-        // Without a waker, the gate is asked twice.
-        let waker = waker.map_or(self.gate.as_fd(), AsFd::as_fd);
         let mut fds = [
             PollFd::new(self.lines.as_fd(), wanted),
             PollFd::new(self.gate.as_fd(), PollFlags::POLLIN),
-            PollFd::new(waker, PollFlags::POLLIN),
+            PollFd::new(waker.map_or(self.gate.as_fd(), AsFd::as_fd), PollFlags::POLLIN),
         ];
+        let fds = &mut fds[..2 + usize::from(waker.is_some())];
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            match limit::poll(&mut fds, left.map_or(PollTimeout::NONE, timeout)) {
+            match limit::poll(fds, left.map_or(PollTimeout::NONE, timeout)) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(io::Error::from(errno).into()),
                 Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}

@@ -358,10 +358,13 @@ impl Server {
 
     /// Shortens the journal if it has grown long.
     fn compact(&self) {
+        if !self.journal.is_long() {
+            return;
+        }
         let Ok(_alone) = self.compacting.try_lock() else {
             return;
         };
-        let compacted = self.journal.compact_if_long(
+        let compacted = self.journal.compact(
             |write| {
                 write(self.life.born.record())?;
                 self.life.aside.iter().try_for_each(|what| write(replay::aside_record(what)))?;

@@ -7,6 +7,7 @@ mod child;
 pub(crate) mod faults;
 mod file;
 mod kill_point;
+mod mapping;
 mod message;
 mod pidfd;
 mod process;
@@ -19,6 +20,7 @@ pub(crate) use file::{
     memfd, readable_bytes, replace, set_offset, take_inherited,
 };
 pub(crate) use kill_point::{kill_point, kill_point_of};
+pub(crate) use mapping::Mapping;
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
 pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{

@@ -247,7 +247,7 @@ impl Values {
             _ => None,
         };
         let change = self.journal.change();
-        if let Err(error) = change.append(record) {
+        if let Err(error) = change.put(record) {
             if let Some((length, disk)) = written {
                 disk.take_back(length);
             }

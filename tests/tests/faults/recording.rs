@@ -4,46 +4,59 @@ use std::fs;
 use std::thread;
 
 use nix::errno::Errno;
-use papad_tests::exact::{Exact, number_of};
+use papad_tests::exact::{Exact, number_of, value_of};
 use papad_tests::{Fault, Part};
 
 use crate::faulty::Faulty;
 use crate::sweep::{ALL, Failing, sweep};
 
-/// Two records of which each is written in two parts would be in each other's way.
+/// Two records of which each is written in two parts would be in each other's way. So would the
+/// room for two values, each of which is longer than the room that another has left.
 #[test]
 fn records_that_are_taken_in_parts_do_not_take_each_other_apart() {
     let faulty = Faulty::start();
     let cut = faulty.put(Fault::cut("write", 9).at("papad-journal").of(Part::Server).one_in(2));
-    let stored: Vec<String> = thread::scope(|scope| {
+    let mut recorded: Vec<String> = thread::scope(|scope| {
         let sessions: Vec<_> = (0..4)
             .map(|session| {
                 let faulty = &faulty;
                 scope.spawn(move || {
                     let mut exact = faulty.exact();
-                    let names = (0..50).map(|number| format!("v.{session}.{number}"));
-                    let is_stored = |name: &String| match exact.try_ask(format!("set {name} 1")) {
-                        Ok(Ok(_)) => true,
-                        Ok(Err(refusal)) => {
-                            assert_eq!(refusal.code, "limit");
-                            false
+                    let requests = (0..50).flat_map(|number| {
+                        let name = format!("{session}.{number}");
+                        let value = "1".repeat(40_000);
+                        [("value", name.clone(), value), ("socket", name, String::new())]
+                    });
+                    let is_recorded = |(what, name, value): &(&str, String, String)| {
+                        let verb = if *what == "value" { "set" } else { "make socket" };
+                        match exact.try_ask(format!("{verb} {name} {value}").trim_end()) {
+                            Ok(Ok(_)) => true,
+                            Ok(Err(refusal)) => {
+                                assert_eq!(refusal.code, "limit");
+                                false
+                            }
+                            Err(error) => panic!("{error}"),
                         }
-                        Err(error) => panic!("{error}"),
                     };
-                    names.filter(is_stored).collect::<Vec<_>>()
+                    let recorded = requests.filter(is_recorded);
+                    recorded.map(|(what, name, _)| format!("{what} {name}")).collect::<Vec<_>>()
                 })
             })
             .collect();
         sessions.into_iter().flat_map(|session| session.join().unwrap()).collect()
     });
-    assert!(cut.met() >= 100);
+    assert!(cut.met() >= 200);
     drop(cut);
     faulty.papad.kill_server();
     let mut exact = faulty.exact();
-    let mut expected: Vec<String> =
-        stored.iter().map(|name| format!("name={name} value=1")).collect();
-    expected.sort_unstable();
-    assert_eq!(exact.ask("list values"), expected);
+    let mut found = Vec::new();
+    for (what, list) in [("value", "list values"), ("socket", "list sockets")] {
+        let lines = exact.ask(list);
+        found.extend(lines.iter().map(|line| format!("{what} {}", value_of(line, "name"))));
+    }
+    recorded.sort_unstable();
+    found.sort_unstable();
+    assert_eq!(found, recorded);
 }
 
 /// The child of a process that is made writes its own record.

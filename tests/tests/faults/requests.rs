@@ -16,7 +16,7 @@ use crate::faulty::Faulty;
 
 /// What calls fail with for want of something, or because a signal came. `execve` and what else the
 /// child does is between clone and exec.
-const FAILURES: [(&str, &str, &[Errno]); 33] = [
+const FAILURES: [(&str, &str, &[Errno]); 35] = [
     ("bind", "socket:", &[Errno::ENOMEM]),
     ("clone", "", &[Errno::EAGAIN, Errno::ENOMEM]),
     ("close_range", "", &[Errno::ENOMEM, Errno::EMFILE]),
@@ -30,11 +30,13 @@ const FAILURES: [(&str, &str, &[Errno]); 33] = [
     ("ftruncate64", "papad-ring", &[Errno::ENOSPC, Errno::EINTR]),
     ("listen", "socket:", &[Errno::ENOBUFS]),
     ("lseek64", "papad-ring", &[Errno::ENOMEM]),
+    ("mmap", "papad-journal", &[Errno::ENOMEM]),
     ("memfd_create", "papad-ring", &[Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM]),
     ("open64", "", &[Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EINTR]),
     ("openat", "", &[Errno::EMFILE, Errno::ENFILE]),
     ("pipe2", "", &[Errno::EMFILE, Errno::ENFILE]),
     ("poll", "", &[Errno::EINTR, Errno::ENOMEM]),
+    ("pread64", "papad-journal", &[Errno::ENOMEM, Errno::EINTR]),
     ("pthread_create", "", &[Errno::EAGAIN]),
     ("pwrite64", "papad-ring", &[Errno::ENOSPC, Errno::ENOMEM]),
     ("read", "", &[Errno::EINTR]),
@@ -68,8 +70,9 @@ fn has(exact: &mut Exact, list: &str) -> bool {
     !exact.ask(list).is_empty()
 }
 
+/// So long that the journal has no room left for it from the value before.
 fn set(_: &Faulty, exact: &mut Exact) -> io::Result<Reply> {
-    exact.try_ask("set v 1")
+    exact.try_ask(format!("set v {}", "1".repeat(40_000)))
 }
 
 fn unset(_: &Faulty, exact: &mut Exact) -> io::Result<Reply> {

@@ -15,3 +15,4 @@ mod making;
 mod merging;
 mod output;
 mod sockets;
+mod values;

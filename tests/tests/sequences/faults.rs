@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use papad_tests::kills::Random;
 use papad_tests::{Fault, Part};
 
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 25] = [
     Fault::fail("*", Errno::EINTR).one_in(3),
     Fault::fail("*", Errno::EINTR).one_in(5),
     Fault::cut("read", 1),
@@ -16,6 +16,7 @@ const FAULTS: [Fault; 24] = [
     Fault::cut("write", 1).at(":stream"),
     Fault::cut("write", 5).at("papad-journal").times(1),
     Fault::fail("write", Errno::ENOSPC).at("papad-journal").times(2),
+    Fault::fail("mmap", Errno::ENOMEM).at("papad-journal").times(2),
     Fault::fail("sendmsg", Errno::ENOMEM).at(":seqpacket").times(2),
     Fault::fail("sendmsg", Errno::ETOOMANYREFS).at(":seqpacket").of(Part::Server).times(1),
     Fault::fail("recvmsg", Errno::ENOMEM).at(":seqpacket").times(2),

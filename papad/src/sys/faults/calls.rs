@@ -129,6 +129,9 @@ fallible! {
     fn fcntl(fd: c_int, command: c_int, argument: c_long) -> c_int, Fd(fd);
     fn ioctl(fd: c_int, request: libc::Ioctl, argument: c_long) -> c_int, Fd(fd);
     fn fallocate(fd: c_int, mode: c_int, from: off64_t, length: off64_t) -> c_int, Fd(fd);
+    fn mmap(
+        at: *mut c_void, length: size_t, may: c_int, flags: c_int, fd: c_int, from: off64_t
+    ) -> isize, Fd(fd);
     fn ftruncate64(fd: c_int, length: off64_t) -> c_int, Fd(fd);
     fn lseek64(fd: c_int, offset: off64_t, whence: c_int) -> off64_t, Fd(fd);
     fn fsync(fd: c_int) -> c_int, Fd(fd);

@@ -1,45 +1,23 @@
-//! What is true of papad, as a sequence of records in a memory file that the keeper holds.
-//!
-//! A record is `RS FORMAT VERB WORD... LF`, where RS is the byte 0x1E and the words are quoted as
-//! in `papa_protocol::quoted`, so that neither byte occurs within one. The file is only appended
-//! to. A record that was cut off, because its writer was killed, has no LF before the next RS or
-//! the end of the file: it is not read, and what follows it is.
+//! Records: how they are made, and how a file of them is read.
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
-
-use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use papa_protocol::quoted;
 
-use crate::{limit, sys};
+use crate::limit;
 
 /// The format of the records that are written. Records of the next one are read, too, so that a
 /// version can be put back after its successor has run.
 const FORMAT: u64 = 1;
 
-const RECORD_START: u8 = 0x1e;
+/// What a record begins with, and what is in none beyond that.
+pub(super) const RECORD_START: u8 = 0x1e;
 
 /// What a whole record ends in, and what is in none.
 pub(crate) const RECORD_END: u8 = b'\n';
-
-/// The number of the journal that papad begins with.
-const FIRST: u64 = 1;
-
-/// A journal smaller than this many bytes is never compacted.
-const SMALLEST_COMPACTED: u64 = 256 * 1024;
-
-/// A journal is compacted when it has grown to this many times what was in it after the last time.
-const GROWTH: u64 = 4;
-
-/// How often a record is written of which the file takes only a part.
-const WHOLE_TRIES: u32 = 2;
 
 /// One record, ready to be written.
 #[derive(Clone)]
@@ -146,8 +124,12 @@ pub(crate) fn replay_telling(
     // What stands before the first RS is no record.
     let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
     while let Some(start) = starts.next() {
-        at(start as u64);
         let end = starts.peek().copied().unwrap_or(bytes.len());
+        if start + 1 == end {
+            // Room that was made for a record, and in which there is none.
+            continue;
+        }
+        at(start as u64);
         let read = bytes[start + 1..end].strip_suffix(&[RECORD_END]).and_then(read_record);
         if read.and_then(|(verb, fields)| apply(&verb, fields)).is_none() {
             skipped += 1;
@@ -192,160 +174,14 @@ fn read_record(line: &[u8]) -> Option<(Vec<u8>, Fields)> {
     Some((fields.word()?, fields))
 }
 
-/// The journal in force.
-pub(crate) struct Journal {
-    current: RwLock<Current>,
-}
-
-struct Current {
-    /// Which of papad's journals this is, counted from its birth.
-    number: u64,
-    file: File,
-    /// Bytes in the file, but for the few that children write.
-    size: AtomicU64,
-    size_when_compacted: u64,
-    /// A record could not be written, and part of it may be in the file.
-    is_torn: AtomicBool,
-}
-
-impl Current {
-    fn new(number: u64, file: File, size: AtomicU64, size_when_compacted: u64) -> Current {
-        Current { number, file, size, size_when_compacted, is_torn: AtomicBool::new(false) }
-    }
-}
-
-impl Journal {
-    /// The first journal, empty. It is nowhere but here until it is held.
-    pub(crate) fn create() -> io::Result<Journal> {
-        Journal::recover(FIRST, new_file()?)
-    }
-
-    /// A new journal with these records.
-    pub(crate) fn with_records(bytes: &[u8]) -> io::Result<File> {
-        let file = new_file()?;
-        (&file).write_all(bytes)?;
-        Ok(file)
-    }
-
-    /// The journal that an earlier server wrote.
-    pub(crate) fn recover(number: u64, file: File) -> io::Result<Journal> {
-        let size = AtomicU64::new(file.metadata()?.len());
-        Ok(Journal { current: RwLock::new(Current::new(number, file, size, 0)) })
-    }
-
-    /// Has a keeper hold it that does not hold it yet.
-    pub(crate) fn hold(
-        &self,
-        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let current = &self.change().current;
-        hold(current.number, current.file.as_fd())
-    }
-
-    /// Begins a change: what is appended and what is true in memory are in step again when this
-    /// is dropped. Taken before any table's lock.
-    pub(crate) fn change(&self) -> Change<'_> {
-        // A panic ends the whole server, so no thread ever sees a poisoned lock.
-        Change { current: self.current.read().unwrap_or_else(PoisonError::into_inner) }
-    }
-
-    /// Keeps every change from beginning, if none is under way.
-    pub(crate) fn hold_still(&self) -> Option<impl Drop + '_> {
-        self.current.try_write().ok()
-    }
-
-    /// Bytes in the file.
-    pub(crate) fn size(&self) -> u64 {
-        self.change().current.size.load(Ordering::Relaxed)
-    }
-
-    /// Puts a new file with just these records in force if the present one is long or torn, by
-    /// `hold`, which has the keeper hold it under the next number. Returns the number of the old
-    /// one, which is needed no longer. Does nothing while a change is under way, a child that
-    /// records itself included: it will be tried again soon.
-    pub(crate) fn compact_if_long(
-        &self,
-        write_records: impl FnOnce(&mut dyn FnMut(Record) -> io::Result<()>) -> io::Result<()>,
-        hold: impl FnOnce(u64, BorrowedFd) -> io::Result<()>,
-    ) -> io::Result<Option<u64>> {
-        let is_long = {
-            let current = &self.change().current;
-            let most = SMALLEST_COMPACTED.max(GROWTH * current.size_when_compacted);
-            // What is torn takes room that others need.
-            current.size.load(Ordering::Relaxed) > most || current.is_torn.load(Ordering::Relaxed)
-        };
-        if !is_long {
-            return Ok(None);
-        }
-        let Ok(mut current) = self.current.try_write() else {
-            return Ok(None);
-        };
-        let file = new_file()?;
-        let mut writer = io::BufWriter::with_capacity(64 * 1024, &file);
-        write_records(&mut |record| writer.write_all(&record.into_bytes()))?;
-        writer.flush()?;
-        drop(writer);
-        sys::kill_point("compaction-written");
-        let (former, number) = (current.number, current.number + 1);
-        hold(number, file.as_fd())?;
-        sys::kill_point("compaction-held");
-        let size = file.metadata()?.len();
-        *current = Current::new(number, file, AtomicU64::new(size), size);
-        Ok(Some(former))
-    }
-}
-
-/// A change under way. The journal is not compacted meanwhile.
-pub(crate) struct Change<'a> {
-    current: RwLockReadGuard<'a, Current>,
-}
-
-impl Change<'_> {
-    /// Writes a record. When this returns, a killed server will be recovered with it.
-    pub(crate) fn append(&self, record: Record) -> io::Result<()> {
-        let bytes = record.into_bytes();
-        self.current.size.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let is_torn = &self.current.is_torn;
-        let written = write_whole(&self.current.file, &bytes, is_torn);
-        written.inspect_err(|_| is_torn.store(true, Ordering::Relaxed))
-    }
-}
-
-impl AsFd for Change<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.current.file.as_fd()
-    }
-}
-
-/// Writes a record by one call: between two, others write theirs. If the file takes only a part of
-/// it, that is passed over when it is read, and the whole record is written after it.
-fn write_whole(mut file: &File, record: &[u8], is_torn: &AtomicBool) -> io::Result<()> {
-    for _ in 0..WHOLE_TRIES {
-        let written = loop {
-            match file.write(record) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                result => break result?,
-            }
-        };
-        if written == record.len() {
-            return Ok(());
-        }
-        is_torn.store(true, Ordering::Relaxed);
-    }
-    Err(Errno::ENOSPC.into())
-}
-
-fn new_file() -> io::Result<File> {
-    let file = sys::memfd(c"papad-journal")?;
-    fcntl(&file, FcntlArg::F_SETFL(OFlag::O_APPEND))?;
-    Ok(file)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::journal::new_file;
 
     type Read = (Vec<u8>, Vec<Vec<u8>>);
 

@@ -1,0 +1,21 @@
+//! Kills while a value is stored where room for it was made.
+
+use crate::armed::Armed;
+
+#[test]
+fn killed_before_a_value_has_its_end() {
+    let armed = Armed::start();
+    // The first makes room, so that the next ones are stored without a system call.
+    armed.papad.session().ask_expecting("set old 1", "");
+    for change in ["set new 1", "set old 2", "set old"] {
+        let mut session = armed.ask_and_kill_at("end-unstored", change);
+        session.ask_expecting("list values", "old 1");
+    }
+    // The next server is not misled by what was begun, and stores after it.
+    let mut session = armed.papad.session();
+    session.ask_expecting("set new 2", "");
+    session.ask_expecting("set old", "");
+    drop(session);
+    armed.papad.kill_server();
+    armed.papad.session().ask_expecting("list values", "new 2");
+}
