@@ -13,6 +13,9 @@ use crate::limit;
 /// version can be put back after its successor has run.
 const FORMAT: u64 = 1;
 
+/// Bytes of most records, or more.
+const SHORT: usize = 128;
+
 /// What a record begins with, and what is in none beyond that.
 pub(super) const RECORD_START: u8 = 0x1e;
 
@@ -25,10 +28,11 @@ pub(crate) struct Record(Vec<u8>);
 
 impl Record {
     pub(crate) fn new(verb: &str) -> Record {
-        let mut bytes = vec![RECORD_START];
-        bytes.extend(FORMAT.to_string().bytes());
+        let mut bytes = Vec::with_capacity(SHORT);
+        bytes.push(RECORD_START);
+        bytes.extend_from_slice(FORMAT.to_string().as_bytes());
         bytes.push(b' ');
-        bytes.extend(verb.bytes());
+        bytes.extend_from_slice(verb.as_bytes());
         Record(bytes)
     }
 

@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 
-use memchr::memmem;
 use nix::errno::Errno;
 
 use super::record::RECORD_START;
@@ -41,10 +40,14 @@ impl Room {
             }
         };
         has_grown(length);
+        if length == 0 {
+            return Err(Errno::ENOSPC.into());
+        }
         // Others may have appended before it and after. No record has two starts in succession.
         let mut appended = vec![0; (file.metadata()?.len() - before) as usize];
         file.read_exact_at(&mut appended, before)?;
-        let at = memmem::find(&appended, &empty[..length]).ok_or(io::ErrorKind::NotFound)?;
+        let mut places = appended.windows(length);
+        let at = places.position(|at| at == &empty[..length]).ok_or(io::ErrorKind::NotFound)?;
         let memory = sys::Mapping::new(file, before + at as u64, length)?;
         let mut room = Room { memory, used: 0 };
         // The file may have taken only a part of it.

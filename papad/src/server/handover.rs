@@ -18,7 +18,7 @@ use papa_protocol::frame::Time;
 use super::client::{Client, Out};
 use super::lines::{self, Lines, Telnet};
 use super::session::{Activity, Dialect, Session};
-use super::sessions::Info;
+use super::sessions::{self, Info};
 use super::upgrade::Awaited;
 use super::watch::{self, Watch};
 use super::{Admission, Server, exact};
@@ -314,10 +314,10 @@ impl Told {
             uid: session.number("uid").map(Uid::from_raw),
             since: Time(session.number("since").unwrap_or_default()),
             protocol: session.number("protocol").unwrap_or(1),
-            doing: "nothing",
+            doing: sessions::NOTHING,
         };
         server.sessions.add_again(self.id, info);
-        let admission = Admission { server: Arc::clone(server), id: self.id };
+        let admission = Admission::of(server, self.id);
         Some(Session { admission, peer, client, activity })
     }
 

@@ -24,6 +24,7 @@ mod sessions;
 mod upgrade;
 mod watch;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -393,7 +394,7 @@ impl Server {
     fn admit(self: &Arc<Server>, peer: String, uid: Uid) -> Result<Admission, Failure> {
         self.exit_if_idle.store(false, Ordering::SeqCst);
         let id = self.sessions.add(peer, uid)?;
-        Ok(Admission { server: Arc::clone(self), id })
+        Ok(Admission::of(self, id))
     }
 }
 
@@ -401,6 +402,20 @@ impl Server {
 struct Admission {
     server: Arc<Server>,
     id: SessionId,
+    doing: Cell<&'static str>,
+}
+
+impl Admission {
+    fn of(server: &Arc<Server>, id: SessionId) -> Admission {
+        Admission { server: Arc::clone(server), id, doing: Cell::new(sessions::NOTHING) }
+    }
+
+    /// Has the list of sessions say what this one does. Most do the same as before.
+    fn is_doing(&self, what: &'static str) {
+        if self.doing.replace(what) != what {
+            self.server.sessions.set_doing(self.id, what);
+        }
+    }
 }
 
 impl Drop for Admission {

@@ -12,6 +12,9 @@ use crate::bounds::{Bound, Bounds};
 use crate::processes::now;
 use crate::values::SessionId;
 
+/// What a session does that has asked for nothing yet.
+pub(super) const NOTHING: &str = "nothing";
+
 /// What there is to tell of a session.
 #[derive(Clone)]
 pub(super) struct Info {
@@ -59,7 +62,7 @@ impl Sessions {
         self.bounds.check(Bound::SessionsPerUser, its + 1)?;
         table.last_id += 1;
         let id = table.last_id;
-        let info = Info { peer, uid: Some(uid), since: now(), protocol: 1, doing: "nothing" };
+        let info = Info { peer, uid: Some(uid), since: now(), protocol: 1, doing: NOTHING };
         table.sessions.insert(id, info);
         Ok(id)
     }

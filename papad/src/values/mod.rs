@@ -51,6 +51,13 @@ impl Table {
         }
     }
 
+    /// What there is of this name, if the condition holds.
+    fn check(&self, name: &[u8], condition: &Condition) -> Result<Option<Had>, Unchanged> {
+        let value = self.by_name.get(name);
+        condition.check(value)?;
+        Ok(value.map(|value| if value.session.is_none() { Had::Kept } else { Had::ForSession }))
+    }
+
     fn remove(&mut self, name: &[u8]) {
         if let Some(former) = self.by_name.remove(name) {
             self.bytes -= bytes_of(name, &former.text);
@@ -148,15 +155,13 @@ impl Values {
         condition: &Condition,
         session: Option<SessionId>,
     ) -> io::Result<Result<(), Unchanged>> {
+        // Before others have to wait.
+        let record = set_record(&name, &text, session);
         let mut disk = self.lock_disk();
-        let had = match self.check(&name, condition) {
+        let had = match self.check_setting(&name, &text, condition) {
             Ok(had) => had,
             Err(unchanged) => return Ok(Err(unchanged)),
         };
-        if let Err(refusal) = self.check_bounds(&name, &text) {
-            return Ok(Err(Unchanged::BeyondBound(refusal)));
-        }
-        let record = set_record(&name, &text, session);
         let on_disk = if session.is_none() {
             disk.is_some().then(|| record.clone())
         } else {
@@ -176,7 +181,7 @@ impl Values {
         condition: &Condition,
     ) -> io::Result<Result<(), Unchanged>> {
         let mut disk = self.lock_disk();
-        let had = match self.check(name, condition) {
+        let had = match self.lock().check(name, condition) {
             Ok(Some(had)) => had,
             Ok(None) => return Ok(Err(Unchanged::Absent)),
             Err(unchanged) => return Ok(Err(unchanged)),
@@ -206,18 +211,22 @@ impl Values {
         Ok(())
     }
 
-    /// What there is of this name, if the condition holds.
-    fn check(&self, name: &[u8], condition: &Condition) -> Result<Option<Had>, Unchanged> {
+    /// What there is of this name, if the condition holds and this may be stored.
+    fn check_setting(
+        &self,
+        name: &[u8],
+        text: &[u8],
+        condition: &Condition,
+    ) -> Result<Option<Had>, Unchanged> {
         let table = self.lock();
-        let value = table.by_name.get(name);
-        condition.check(value)?;
-        Ok(value.map(|value| if value.session.is_none() { Had::Kept } else { Had::ForSession }))
+        let had = table.check(name, condition)?;
+        self.check_bounds(&table, name, text).map_err(Unchanged::BeyondBound)?;
+        Ok(had)
     }
 
     /// Whether this may be stored. What does not make more of what there is too much of, may be.
-    fn check_bounds(&self, name: &[u8], text: &[u8]) -> Result<(), Failure> {
+    fn check_bounds(&self, table: &Table, name: &[u8], text: &[u8]) -> Result<(), Failure> {
         self.bounds.check(Bound::Value, text.len())?;
-        let table = self.lock();
         let former = table.by_name.get(name);
         if former.is_none() {
             self.bounds.check(Bound::Name, name.len())?;

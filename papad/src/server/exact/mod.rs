@@ -86,7 +86,7 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
     let answer = match checked.and_then(|()| exact::parse(line)) {
         Ok(None) => return None,
         Ok(Some(Request::Watch(request))) => {
-            server.sessions.set_doing(admission.id, "watch");
+            admission.is_doing("watch");
             let watching = watch::Watching::new(server, &request);
             watching.map(|(watching, opening)| Answer::Watch(opening, watching))
         }

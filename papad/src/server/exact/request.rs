@@ -21,7 +21,7 @@ use crate::values::{Condition, Unchanged};
 /// Does what a request asks; a watch is not among them.
 pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) -> Outcome {
     let server = &admission.server;
-    server.sessions.set_doing(admission.id, name_of(&request));
+    admission.is_doing(name_of(&request));
     match request {
         Request::Help => Ok(Answer::Lines(
             exact::help().into_iter().map(|line| Line::new().word(line).into_bytes()).collect(),
