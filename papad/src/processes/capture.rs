@@ -35,6 +35,9 @@ const GATE: u64 = u64::MAX - 2;
 /// are all there, nothing that they might not have is dropped.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long a process may take to start before it is told to go on.
+const SLOW_START: Duration = Duration::from_secs(1);
+
 /// All pipes, and whom they belong to.
 pub(crate) struct Capture {
     epoll: Epoll,
@@ -45,10 +48,14 @@ pub(crate) struct Capture {
     state: Mutex<State>,
 }
 
+/// Processes by the time when there is something to do, and their numbers.
+type Timed = BTreeMap<(Instant, u64), Arc<Process>>;
+
 #[derive(Default)]
 struct State {
     processes: HashMap<u64, Arc<Process>>,
-    lingering: BTreeMap<(Instant, u64), Arc<Process>>,
+    lingering: Timed,
+    starting: Timed,
     /// Until when takers are waited for.
     grace: Option<Instant>,
 }
@@ -61,6 +68,8 @@ pub(crate) trait Events {
     fn look_at_orphans(&self) -> io::Result<()>;
     /// Takers that have not come back are waited for no more.
     fn grace_is_over(&self);
+    /// Has a process go on that is being started still; false if it is not.
+    fn nudge(&self, process: &Process) -> bool;
 }
 
 impl Capture {
@@ -133,6 +142,15 @@ impl Capture {
         self.waker.wake();
     }
 
+    /// Has a process go on that is still being started after a while, again and again. A user may
+    /// send it signals from when it is theirs, and could otherwise, by a stop just before it calls
+    /// exec, hold up whoever makes it and every compaction.
+    pub(crate) fn see_to_start(&self, process: &Arc<Process>) {
+        let until = Instant::now() + SLOW_START;
+        self.lock().starting.insert((until, process.id), Arc::clone(process));
+        self.waker.wake();
+    }
+
     /// Looks at orphans whenever this is readable.
     pub(crate) fn wait_for(&self, orphans: BorrowedFd) -> io::Result<()> {
         Ok(self.epoll.add(orphans, EpollEvent::new(EpollFlags::EPOLLIN, ORPHANS))?)
@@ -169,8 +187,13 @@ impl Capture {
             if !ended.is_empty() {
                 events.pipes_ended(&ended);
             }
-            for process in self.due() {
+            for process in self.due(|state| &mut state.lingering) {
                 process.stop_lingering(now(), &self.null);
+            }
+            for process in self.due(|state| &mut state.starting) {
+                if events.nudge(&process) {
+                    self.see_to_start(&process);
+                }
             }
             if self.take_grace() {
                 events.grace_is_over();
@@ -205,8 +228,9 @@ impl Capture {
 
     fn time_left(&self) -> EpollTimeout {
         let state = self.lock();
-        let first = state.lingering.first_key_value().map(|((until, _), _)| *until);
-        let Some(until) = first.into_iter().chain(state.grace).min() else {
+        let first = |of: &Timed| of.first_key_value().map(|((until, _), _)| *until);
+        let times = [first(&state.lingering), first(&state.starting), state.grace];
+        let Some(until) = times.into_iter().flatten().min() else {
             return EpollTimeout::NONE;
         };
         // A millisecond more, so that the time is up when epoll says so.
@@ -219,10 +243,11 @@ impl Capture {
         self.lock().grace.take_if(|until| Instant::now() >= *until).is_some()
     }
 
-    /// The processes whose time is up.
-    fn due(&self) -> Vec<Arc<Process>> {
+    /// The processes of these whose time is up.
+    fn due(&self, of: impl FnOnce(&mut State) -> &mut Timed) -> Vec<Arc<Process>> {
         let mut state = self.lock();
-        let later = state.lingering.split_off(&(Instant::now(), u64::MAX));
-        std::mem::replace(&mut state.lingering, later).into_values().collect()
+        let timed = of(&mut state);
+        let later = timed.split_off(&(Instant::now(), u64::MAX));
+        std::mem::replace(timed, later).into_values().collect()
     }
 }

@@ -139,6 +139,9 @@ impl Processes {
             identity,
             descriptors: stdio.chain(sockets).map(|(number, fd)| Passed { fd, number }).collect(),
         };
+        if identity.is_other_user() {
+            self.capture.see_to_start(process);
+        }
         program.start(&self.defaults, change, &process.pid)
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use papa_protocol::frame::Stream;
@@ -336,6 +337,16 @@ impl Events for Processes {
                 }
             }
         }
+    }
+
+    fn nudge(&self, process: &Process) -> bool {
+        let is_starting = self.lock().is_starting(process);
+        let pid = process.pid();
+        if is_starting && pid > 0 {
+            // It may have come to run just now, or to end, which is as good.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGCONT);
+        }
+        is_starting
     }
 
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]) {

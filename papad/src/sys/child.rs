@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use papa_protocol::options::{Limit, Resource};
 
+use super::kill_point::Armed;
+
 /// Bytes of stack for a child until it calls exec.
 const STACK: usize = 32 * 1024;
 
@@ -108,8 +110,7 @@ struct Shared<'a> {
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     failure: Option<(Step, Errno)>,
-    /// The server is to be killed before the child has recorded itself, or before it calls exec.
-    kill_server: (bool, bool),
+    armed: Armed,
 }
 
 /// Runs a child as planned and returns when it has called exec. `pid` is set before the child does
@@ -126,8 +127,8 @@ pub(crate) fn start_child<'a>(plan: &'a mut Plan<'a>, pid: &AtomicI32) -> Result
     if let Some(ListenPid(bytes)) = &plan.listen_pid {
         envp.insert(0, bytes.as_ptr().cast());
     }
-    let kill_server = super::kill_point::armed_for_child();
-    let mut shared = Shared { plan, argv, envp, failure: None, kill_server };
+    let armed = super::kill_point::armed_for_child();
+    let mut shared = Shared { plan, argv, envp, failure: None, armed };
     clone(&mut shared, pid).map_err(NotStarted::Clone)?;
     match shared.failure {
         None => Ok(()),
@@ -191,11 +192,11 @@ fn call(number: libc::c_long, args: [usize; 4]) -> Result<usize, Errno> {
 fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
     let plan = &mut *shared.plan;
     let at = |step| move |errno| (step, errno);
-    let (before_record, before_exec) = shared.kill_server;
+    let armed = shared.armed;
 
-    kill_server_if(before_record);
+    kill_server_if(armed.cloned);
     record(plan).map_err(at(Step::Record))?;
-    kill_server_if(before_exec);
+    kill_server_if(armed.recorded);
     call(libc::SYS_setsid, [0; 4]).map_err(at(Step::Session))?;
     for &signal in &plan.ignored_signals {
         default_disposition(signal).map_err(at(Step::Signals))?;
@@ -245,6 +246,10 @@ fn run(shared: &mut Shared) -> Result<(), (Step, Errno)> {
     }
     if plan.is_other_user {
         drop_capabilities().map_err(at(Step::Capabilities))?;
+    }
+    if armed.stopped {
+        let pid = call(libc::SYS_getpid, [0; 4]).map_err(at(Step::Exec))?;
+        call(libc::SYS_kill, [pid, libc::SIGSTOP as usize, 0, 0]).map_err(at(Step::Exec))?;
     }
     let is_search = plan.programs.len() > 1;
     let mut errno = Errno::ENOENT;

@@ -51,18 +51,29 @@ fn says(name: &str) -> Option<Vec<u8>> {
     std::fs::read(path(name)?).ok()
 }
 
-/// Whether the server is to be killed while a child that it makes is between clone and its record,
-/// and between its record and exec.
-#[cfg(feature = "kill-points")]
-pub(super) fn armed_for_child() -> (bool, bool) {
-    SERVER.store(std::process::id() as i32, std::sync::atomic::Ordering::Relaxed);
-    (is_armed("cloned"), is_armed("recorded"))
+/// What a test wants to happen on a child's way to exec.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Armed {
+    /// The server is killed between clone and the child's record.
+    pub(super) cloned: bool,
+    /// The server is killed between the child's record and exec.
+    pub(super) recorded: bool,
+    /// The child is stopped before it calls exec.
+    pub(super) stopped: bool,
 }
 
-/// Whether the server is to be killed while it makes a child: never in a release.
+/// What is to happen to a child that is made now, or to its server.
+#[cfg(feature = "kill-points")]
+pub(super) fn armed_for_child() -> Armed {
+    SERVER.store(std::process::id() as i32, std::sync::atomic::Ordering::Relaxed);
+    let stopped = is_armed("before-exec");
+    Armed { cloned: is_armed("cloned"), recorded: is_armed("recorded"), stopped }
+}
+
+/// In a release, nothing.
 #[cfg(not(feature = "kill-points"))]
-pub(super) fn armed_for_child() -> (bool, bool) {
-    (false, false)
+pub(super) fn armed_for_child() -> Armed {
+    Armed::default()
 }
 
 /// The server's pid, for a child that shares its memory and not its pid.

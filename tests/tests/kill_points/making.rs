@@ -3,7 +3,7 @@
 use std::fs;
 
 use papad_tests::kills::{Expected, Patient, Random, watch_to_end};
-use papad_tests::{Fifo, eventually, pid_of, procfs, shell};
+use papad_tests::{Fifo, eventually, is_root, pid_of, procfs, shell};
 
 use crate::armed::Armed;
 
@@ -118,4 +118,19 @@ fn killed_once_for_each_of_many_processes() {
         assert_eq!(list.lines().count(), pids.len(), "{list}");
     }
     armed.expect_children(&pids);
+}
+
+/// Whoever a process is made for may send it signals as soon as it is theirs.
+#[test]
+fn a_process_that_its_user_stops_before_exec_goes_on() {
+    if !is_root("making a process for somebody else") {
+        return;
+    }
+    let armed = Armed::start();
+    armed.arm("before-exec");
+    let mut session = armed.papad.session();
+    let made = session.ask("make process p uid=65534 /bin/cat");
+    assert!(!armed.is_armed("before-exec"));
+    let pid = pid_of(&made);
+    eventually("its program runs", || procfs::stat(pid).is_some_and(|stat| stat.comm == "cat"));
 }
