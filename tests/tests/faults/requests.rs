@@ -231,12 +231,16 @@ fn sweep(request: &Request) {
     other.ask("set kept 1");
     other.ask("make socket kept");
     other.ask(format!("make process resident {}", script("echo kept; exec /bin/sleep 1000")));
+    // A server that recovered, as those after it, and that no session has left yet.
+    faulty.papad.kill_server();
+    other = faulty.exact();
+    other.ask("get kept");
+    let open = faulty.open();
     let mut failures = Vec::new();
     let mut faults_met = 0;
     for (call, place, errnos) in FAILURES {
         for (at, errno) in errnos.iter().enumerate() {
             let mut server = number_of(&other.ask("status")[0], "server");
-            let open = faulty.open();
             for after in 0..MANY {
                 let fault = Fault::fail(call, *errno).at(place).after(after).once();
                 let and_kill = at == 0 && after == 0;
