@@ -47,7 +47,7 @@ impl Capture {
         let papa = papad.papa()?;
         let began = Instant::now();
         papa.process("flood", setting.own())
-            .args(["role", "flood", &self.bytes.to_string()])
+            .args(super::flood(self.bytes))
             .env_clear()
             .make()?;
         super::wait_for_ends(&papa, "flood", 1)?;
@@ -57,7 +57,7 @@ impl Capture {
     fn read_loop(&self, setting: &Setting) -> Result<f64> {
         let own = setting.own().as_os_str();
         let mut command = setting.role(["read-loop"]);
-        super::time(command.arg(own).args(["role", "flood", &self.bytes.to_string()]))
+        super::time(command.arg(own).args(super::flood(self.bytes)))
     }
 
     fn papa(&self, setting: &Setting) -> Result<f64> {

@@ -59,6 +59,11 @@ fn time(command: &mut Command) -> Result<f64> {
     Ok(since(began))
 }
 
+/// What has this program write so many bytes, as fast as it can.
+fn flood(bytes: u64) -> [String; 3] {
+    ["role".to_owned(), "flood".to_owned(), bytes.to_string()]
+}
+
 /// Waits until so many processes of papad's have ended and their output was taken from their pipes,
 /// and has papad forget their ends.
 fn wait_for_ends(papa: &Papa, pattern: &str, count: usize) -> Result<()> {

@@ -85,7 +85,7 @@ fn longest_pause(
     papa.set("key", "value")?;
     let flood = papa
         .process("flood", setting.own())
-        .args(["role", "flood", &u64::MAX.to_string()])
+        .args(super::flood(u64::MAX))
         .env_clear()
         .overflow(Overflow::Block)
         .make()?;

@@ -50,7 +50,7 @@ impl Watched {
         let papa = papad.papa()?;
         let began = Instant::now();
         papa.process("flood", setting.own())
-            .args(["role", "flood", &self.bytes.to_string()])
+            .args(super::flood(self.bytes))
             .env_clear()
             .overflow(Overflow::Block)
             .make()?;
@@ -74,7 +74,7 @@ impl Watched {
         let port = listener.local_addr()?.port().to_string();
         let own = setting.own().as_os_str();
         let mut command = setting.role(["relay", &port]);
-        let command = command.arg(own).args(["role", "flood", &self.bytes.to_string()]);
+        let command = command.arg(own).args(super::flood(self.bytes));
         let began = Instant::now();
         let mut relay = command.spawn()?;
         let (mut connection, _) = listener.accept()?;
