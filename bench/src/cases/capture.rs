@@ -46,10 +46,7 @@ impl Capture {
         let papad = setting.papad()?;
         let papa = papad.papa()?;
         let began = Instant::now();
-        papa.process("flood", setting.own())
-            .args(super::flood(self.bytes))
-            .env_clear()
-            .make()?;
+        papa.process("flood", setting.own()).args(super::flood(self.bytes)).env_clear().make()?;
         super::wait_for_ends(&papa, "flood", 1)?;
         Ok(super::since(began))
     }

@@ -22,7 +22,7 @@ use crate::sys;
 pub(crate) use record::{
     Fields, RECORD_END, Record, parse_number, replay, replay_telling, set_aside,
 };
-use room::Room;
+use room::Rooms;
 
 /// The number of the journal that papad begins with.
 const FIRST: u64 = 1;
@@ -50,13 +50,13 @@ struct Current {
     /// Bytes in the file, but for the few that children write.
     size: AtomicU64,
     size_when_compacted: u64,
-    /// Where records go that are put, when there has been one.
-    room: Mutex<Option<Room>>,
+    /// Where records go that are put.
+    rooms: Mutex<Rooms>,
 }
 
 impl Current {
     fn new(number: u64, file: File, size: AtomicU64, size_when_compacted: u64) -> Current {
-        Current { number, file, size, size_when_compacted, room: Mutex::new(None) }
+        Current { number, file, size, size_when_compacted, rooms: Mutex::default() }
     }
 
     fn is_long(&self) -> bool {
@@ -155,26 +155,24 @@ pub(crate) struct Change<'a> {
 impl Change<'_> {
     /// Writes a record. When this returns, a killed server will be recovered with it.
     pub(crate) fn append(&self, record: Record) -> io::Result<()> {
-        let bytes = record.into_bytes();
-        self.has_grown(bytes.len());
-        let written = self.write_whole(&bytes);
-        written.inspect_err(|_| self.wants_compaction())
+        self.append_bytes(&record.into_bytes())
     }
 
     /// As [`Change::append`], and mostly without a system call. What is put is in order with what
     /// else is put, and with nothing that is appended: children append what concerns them.
     pub(crate) fn put(&self, record: Record) -> io::Result<()> {
         let bytes = record.into_bytes();
-        let mut room = self.current.room.lock().unwrap_or_else(PoisonError::into_inner);
-        if room.as_mut().is_some_and(|room| room.store(&bytes)) {
-            return Ok(());
+        let mut rooms = self.current.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rooms.store(&bytes) {
+            self.append_bytes(&bytes)?;
+            rooms.make_after(&bytes, &self.current.file, |length| self.has_grown(length));
         }
-        let make = || {
-            let made = Room::with(&bytes, &self.current.file, |length| self.has_grown(length));
-            made.inspect_err(|_| self.wants_compaction())
-        };
-        *room = Some(make().or_else(|_| make())?);
         Ok(())
+    }
+
+    fn append_bytes(&self, record: &[u8]) -> io::Result<()> {
+        self.has_grown(record.len());
+        self.write_whole(record).inspect_err(|_| self.wants_compaction())
     }
 
     /// Writes a record by one call: between two, others write theirs. If the file takes only a

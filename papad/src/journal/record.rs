@@ -16,8 +16,7 @@ const FORMAT: u64 = 1;
 /// Bytes of most records, or more.
 const SHORT: usize = 128;
 
-/// What a record begins with, and what is in none beyond that.
-pub(super) const RECORD_START: u8 = 0x1e;
+const RECORD_START: u8 = 0x1e;
 
 /// What a whole record ends in, and what is in none.
 pub(crate) const RECORD_END: u8 = b'\n';
@@ -128,12 +127,8 @@ pub(crate) fn replay_telling(
     // What stands before the first RS is no record.
     let mut starts = memchr::memchr_iter(RECORD_START, &bytes).peekable();
     while let Some(start) = starts.next() {
-        let end = starts.peek().copied().unwrap_or(bytes.len());
-        if start + 1 == end {
-            // Room that was made for a record, and in which there is none.
-            continue;
-        }
         at(start as u64);
+        let end = starts.peek().copied().unwrap_or(bytes.len());
         let read = bytes[start + 1..end].strip_suffix(&[RECORD_END]).and_then(read_record);
         if read.and_then(|(verb, fields)| apply(&verb, fields)).is_none() {
             skipped += 1;

@@ -4,12 +4,9 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
-
-use super::kill_point;
 
 /// A part of a memory file that is there already. What is stored is in the file at once, and stays
 /// there when this process is killed.
@@ -38,25 +35,25 @@ impl Mapping {
         Ok(Mapping { start, before, length })
     }
 
-    /// Stores bytes at `at`, the last one when all the others are there: whoever finds that, after
-    /// a kill at any instant, finds them all. False if they do not fit.
-    pub(crate) fn store(&mut self, at: usize, bytes: &[u8]) -> bool {
-        let Some((last, others)) = bytes.split_last() else { return true };
-        if at.checked_add(bytes.len()).is_none_or(|end| end > self.length) {
-            return false;
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Stores bytes from `at` on, one after another: a kill at any instant leaves the first ones, of
+    /// this call and of those before it.
+    ///
+    /// # Panics
+    /// When they go beyond the end.
+    pub(crate) fn store(&mut self, at: usize, bytes: &[u8]) {
+        let room = self.length.checked_sub(at);
+        assert!(room.is_some_and(|room| bytes.len() <= room), "stored beyond a mapping's end");
+        for (number, byte) in bytes.iter().enumerate() {
+            // SAFETY: this place lies within the mapping, as was just seen.
+            let to = unsafe { self.start.cast::<u8>().add(self.before + at + number) };
+            // SAFETY: as above, for a byte, which has no alignment. Volatile, since others read what
+            // is left of the file: the stores stay as many as they are, and in their order.
+            unsafe { to.write_volatile(*byte) };
         }
-        // SAFETY: `at` and what follows lie within the mapping, as was just seen.
-        let to = unsafe { self.start.cast::<u8>().add(self.before + at) };
-        // SAFETY: as above, and nothing of this program is where the kernel put the mapping, so
-        // that `others` is elsewhere.
-        unsafe { to.copy_from_nonoverlapping(NonNull::from(others).cast(), others.len()) };
-        // SAFETY: as above.
-        let end = unsafe { to.add(others.len()) };
-        kill_point("end-unstored");
-        // SAFETY: a byte has no alignment, and for as long as this is borrowed nobody else stores
-        // in this part of the file.
-        unsafe { AtomicU8::from_ptr(end.as_ptr()) }.store(*last, Ordering::Release);
-        true
     }
 }
 

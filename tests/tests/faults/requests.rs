@@ -70,9 +70,8 @@ fn has(exact: &mut Exact, list: &str) -> bool {
     !exact.ask(list).is_empty()
 }
 
-/// So long that the journal has no room left for it from the value before.
 fn set(_: &Faulty, exact: &mut Exact) -> io::Result<Reply> {
-    exact.try_ask(format!("set v {}", "1".repeat(40_000)))
+    exact.try_ask("set v 1")
 }
 
 fn unset(_: &Faulty, exact: &mut Exact) -> io::Result<Reply> {
@@ -118,6 +117,11 @@ fn fetch(_: &Faulty, exact: &mut Exact) -> io::Result<Reply> {
     Ok(reply)
 }
 
+/// Stores a value so long that the journal has no room left for the next one.
+fn take_room(exact: &mut Exact) {
+    exact.ask(format!("set long {}", "1".repeat(2000)));
+}
+
 fn end_process(exact: &mut Exact) {
     if let [line] = &exact.ask("list processes p")[..] {
         kill(Pid::from_raw(number_of(line, "pid") as i32), Signal::SIGKILL).unwrap();
@@ -131,7 +135,10 @@ const SET: Request = Request {
     ask: set,
     changes: true,
     is_done: |exact| has(exact, "list values v"),
-    undo: |exact| drop(exact.try_ask("unset v")),
+    undo: |exact| {
+        let _ = exact.try_ask("unset v");
+        take_room(exact);
+    },
 };
 
 const UNSET: Request = Request {
@@ -139,7 +146,10 @@ const UNSET: Request = Request {
     ask: unset,
     changes: true,
     is_done: |exact| !has(exact, "list values kept"),
-    undo: |exact| drop(exact.ask("set kept 1")),
+    undo: |exact| {
+        exact.ask("set kept 1");
+        take_room(exact);
+    },
 };
 
 const MAKE_SOCKET: Request = Request {

@@ -129,8 +129,8 @@ fn a_process_that_its_user_stops_before_exec_goes_on() {
     let armed = Armed::start();
     armed.arm("before-exec");
     let mut session = armed.papad.session();
-    let made = session.ask("make process p uid=65534 /bin/cat");
+    let made = session.ask("make process p uid=65534 /bin/sleep 1000");
     assert!(!armed.is_armed("before-exec"));
     let pid = pid_of(&made);
-    eventually("its program runs", || procfs::stat(pid).is_some_and(|stat| stat.comm == "cat"));
+    eventually("its program runs", || procfs::stat(pid).is_some_and(|stat| stat.comm == "sleep"));
 }
