@@ -2,6 +2,8 @@
 
 use std::io::Read;
 use std::process::{Child, ChildStdout};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -229,6 +231,8 @@ fn lines_are_as_old_as_their_first_byte() {
         &format!("printf 'old\nha'; read l < {}; printf 'lf\nnew\n'", go.path()),
     );
     wait_for_output(&mut exact, "job", 6);
+    // Times are told in milliseconds: the rest is to have a later one.
+    thread::sleep(Duration::from_millis(2));
     go.send_line();
     wait_for_end(&mut papad.session(), "job");
     let lines = objects(&ctl.ok(&["logs", "job", "--json"]));
