@@ -154,7 +154,14 @@ pub(crate) fn unlink_stale(path: &Path, owners: &[Uid]) -> io::Result<()> {
     // type (EPROTOTYPE).
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    match connect(probe.as_raw_fd(), &UnixAddr::new(path)?) {
+    let address = UnixAddr::new(path)?;
+    let looked = loop {
+        match connect(probe.as_raw_fd(), &address) {
+            Err(Errno::EINTR) => {}
+            looked => break looked,
+        }
+    };
+    match looked {
         Err(Errno::ECONNREFUSED) if owner == Uid::effective() || owners.contains(&owner) => {
             fs::remove_file(path)
         }

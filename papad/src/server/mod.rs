@@ -31,7 +31,7 @@ use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use nix::sys::stat::{Mode, umask};
@@ -313,12 +313,16 @@ impl Server {
         })?;
         let accepting = Arc::clone(self);
         let doors = Doors::new(self, control.into_iter().map(|(_, socket)| socket).collect())?;
+        // Nobody is let in who could ask the keeper for something before it knows of this server.
+        let (opening, opened) = mpsc::channel::<Never>();
         named("accept").spawn(move || {
+            let _ = opened.recv();
             if let Err(error) = accept::run(&accepting, doors) {
                 end(&format!("connections cannot be accepted: {error}"));
             }
         })?;
         self.link.tell_keeper(&ToKeeper::Ready { skipped: self.life.skipped })?;
+        drop(opening);
         sys::kill_point("ready");
         for session in sessions {
             // One for which there is no thread is over. Its client may come back.

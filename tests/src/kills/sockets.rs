@@ -16,6 +16,7 @@ pub fn round(patient: &mut Patient, random: &mut Random, scratch: &ScratchDir, n
     };
     let make = format!("make socket {name} {options}");
     let line = patient.ask(&make).text;
+    assert!(line.starts_with(&format!("{name} ")), "{make}: {line}");
     for _ in 0..random.below(8) {
         match random.below(3) {
             0 => assert_eq!(patient.ask(&make).text, line, "made again"),

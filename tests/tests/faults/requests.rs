@@ -5,12 +5,13 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use papad_tests::exact::{Exact, Reply, Seen, number_of, script};
-use papad_tests::{Fault, eventually};
+use papad_tests::{Fault, Part, eventually};
 
 use crate::faulty::Faulty;
 
@@ -300,4 +301,16 @@ fn a_process_is_made_or_refused() {
 fn a_descriptor_passes_or_is_refused() {
     sweep(&ADOPT_SOCKET);
     sweep(&FETCH_SOCKET);
+}
+
+/// An interruption was taken for a sign of life.
+#[test]
+fn a_stale_file_is_told_from_a_live_one_though_the_look_is_interrupted() {
+    let faulty = Faulty::start();
+    drop(UnixListener::bind(path(&faulty)).unwrap());
+    let interrupted = faulty.put(Fault::fail("connect", Errno::EINTR).of(Part::Server).times(2));
+    let mut exact = faulty.exact();
+    exact.ask(format!("make socket s path={}", path(&faulty)));
+    assert_eq!(interrupted.met(), 2);
+    UnixStream::connect(path(&faulty)).unwrap();
 }
