@@ -13,8 +13,12 @@ use nix::unistd::Pid;
 
 use crate::sys::{self, Ended};
 
-/// How much later.
-const SWEEP_AFTER: Duration = Duration::from_millis(20);
+/// How much later at least, and at most.
+const SOONEST: Duration = Duration::from_millis(20);
+const LATEST: Duration = Duration::from_millis(500);
+
+/// How much longer than a look at all the time until the next one is.
+const REST: u32 = 50;
 
 /// Children that signals have named and that wait to be looked at. Those beyond are found by the
 /// look at all.
@@ -28,12 +32,14 @@ pub(super) struct Ends {
     named: VecDeque<Pid>,
     /// When all are to be looked at.
     sweep: Option<Instant>,
+    /// How much later than a signal, by how long the last look took.
+    later: Duration,
 }
 
 impl Ends {
     /// Nothing is known yet: children may have ended long ago.
     pub(super) fn new() -> Ends {
-        Ends { told: None, named: VecDeque::new(), sweep: Some(Instant::now()) }
+        Ends { told: None, named: VecDeque::new(), sweep: Some(Instant::now()), later: SOONEST }
     }
 
     /// There is another server, which was told nothing.
@@ -46,7 +52,7 @@ impl Ends {
         if self.named.len() < MOST_NAMED {
             self.named.push_back(child);
         }
-        self.sweep.get_or_insert_with(|| Instant::now() + SWEEP_AFTER);
+        self.sweep.get_or_insert_with(|| Instant::now() + self.later);
     }
 
     /// The server has recorded the end of this one.
@@ -71,8 +77,10 @@ impl Ends {
             return Ok(None);
         }
         // If this fails, or finds one of papad's own that is not reaped yet and may hide others.
-        self.sweep = Some(Instant::now() + SWEEP_AFTER);
+        let began = Instant::now();
+        self.sweep = Some(began + self.later);
         let found = sys::look_at_ended()?;
+        self.later = (began.elapsed() * REST).clamp(SOONEST, LATEST);
         if found.is_none() {
             self.sweep = None;
         }
