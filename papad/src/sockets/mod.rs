@@ -326,9 +326,19 @@ impl Table {
         Ok(())
     }
 
+    /// The lowest number that no socket has, found in one look at each: there may be thousands.
     fn free_number(&self) -> RawFd {
-        let is_taken = |number| self.by_name.values().any(|socket| socket.number == number);
-        (FIRST_NUMBER..RawFd::MAX).find(|&number| !is_taken(number)).unwrap_or(RawFd::MAX)
+        // Of one number more than there are sockets, one is free.
+        let mut is_taken = vec![false; self.by_name.len() + 1];
+        for socket in self.by_name.values() {
+            let place = i64::from(socket.number) - i64::from(FIRST_NUMBER);
+            let place = usize::try_from(place).ok();
+            if let Some(is_taken) = place.and_then(|place| is_taken.get_mut(place)) {
+                *is_taken = true;
+            }
+        }
+        let free = is_taken.iter().position(|is_taken| !is_taken).unwrap_or_default();
+        FIRST_NUMBER + free as RawFd
     }
 }
 
