@@ -20,6 +20,9 @@ const IN_FLIGHT: usize = 100;
 /// What a quiet process is.
 pub(crate) const QUIET: [&str; 2] = ["/bin/sleep", "1000000"];
 
+/// Bounds of papad's own that are not what is measured.
+const BOUNDS: [&str; 5] = ["processes", "sessions", "sockets", "values", "values-total"];
+
 /// A running papad.
 #[derive(Debug)]
 pub(crate) struct Papad {
@@ -37,7 +40,8 @@ impl Papad {
         fs::copy(program, &copy).with_context(|| program.display().to_string())?;
         let log = scratch.join("log");
         let keeper = Command::new(copy)
-            .args(["--port", "0", "--max-sessions", "1000000"])
+            .args(["--port", "0"])
+            .args(BOUNDS.map(|bound| format!("--max-{bound}=1000000000")))
             .stdin(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
