@@ -21,7 +21,13 @@ const IN_FLIGHT: usize = 100;
 pub(crate) const QUIET: [&str; 2] = ["/bin/sleep", "1000000"];
 
 /// Bounds of papad's own that are not what is measured.
-const BOUNDS: [&str; 5] = ["processes", "sessions", "sockets", "values", "values-total"];
+const BOUNDS: [&str; 5] = [
+    "--max-processes=1000000",
+    "--max-sessions=1000000",
+    "--max-sockets=1000000",
+    "--max-values=1000000",
+    "--max-values-total=1g",
+];
 
 /// A running papad.
 #[derive(Debug)]
@@ -41,7 +47,7 @@ impl Papad {
         let log = scratch.join("log");
         let keeper = Command::new(copy)
             .args(["--port", "0"])
-            .args(BOUNDS.map(|bound| format!("--max-{bound}=1000000000")))
+            .args(BOUNDS)
             .stdin(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()?;
