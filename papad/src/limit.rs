@@ -33,6 +33,16 @@ pub(crate) fn is_met(error: &io::Error) -> bool {
     )
 }
 
+/// Makes a call again until no signal interrupts it.
+pub(crate) fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            result => return result,
+        }
+    }
+}
+
 /// Makes a call again that a signal interrupted, or that the kernel has no memory for at this moment,
 /// until it has. Only for calls that have done nothing when they say so.
 pub(crate) fn patiently<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {

@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 
 use crate::cli::Options;
+use crate::limit;
 
 /// Connections that may wait to be accepted, while a server starts again for instance.
 const BACKLOG: i32 = 1024;
@@ -155,13 +156,7 @@ pub(crate) fn unlink_stale(path: &Path, owners: &[Uid]) -> io::Result<()> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let address = UnixAddr::new(path)?;
-    let looked = loop {
-        match connect(probe.as_raw_fd(), &address) {
-            Err(Errno::EINTR) => {}
-            looked => break looked,
-        }
-    };
-    match looked {
+    match limit::uninterrupted(|| connect(probe.as_raw_fd(), &address)) {
         Err(Errno::ECONNREFUSED) if owner == Uid::effective() || owners.contains(&owner) => {
             fs::remove_file(path)
         }

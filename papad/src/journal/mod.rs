@@ -16,8 +16,9 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::write;
 
-use crate::sys;
+use crate::{limit, sys};
 
 pub(crate) use record::{
     Fields, RECORD_END, Record, parse_number, replay, replay_telling, set_aside,
@@ -179,12 +180,7 @@ impl Change<'_> {
     /// part of it, that is passed over when it is read, and the whole record is written after it.
     fn write_whole(&self, record: &[u8]) -> io::Result<()> {
         for _ in 0..WHOLE_TRIES {
-            let written = loop {
-                match (&self.current.file).write(record) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    result => break result?,
-                }
-            };
+            let written = limit::uninterrupted(|| write(&self.current.file, record))?;
             if written == record.len() {
                 return Ok(());
             }

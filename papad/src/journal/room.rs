@@ -10,13 +10,14 @@
 //! 4. the first byte, in place of the quote.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
+use nix::unistd::write;
 
 use super::record::RECORD_END;
-use crate::{log, sys};
+use crate::{limit, log, sys};
 
 /// What the record begins with that says nothing.
 const FREE: &[u8] = b"\x1e1 last 0";
@@ -75,17 +76,12 @@ impl Rooms {
 impl Room {
     /// Makes room at the end of a file that is appended to. Others may append meanwhile, and may not
     /// make room.
-    fn make(mut file: &File, length: usize, has_grown: impl FnOnce(usize)) -> io::Result<Room> {
+    fn make(file: &File, length: usize, has_grown: impl FnOnce(usize)) -> io::Result<Room> {
         let mut free = FREE.to_vec();
         free.resize(length - 1, b' ');
         free.push(RECORD_END);
         let before = file.metadata()?.len();
-        let written = loop {
-            match file.write(&free) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                written => break written?,
-            }
-        };
+        let written = limit::uninterrupted(|| write(file, &free))?;
         has_grown(written);
         if written < length {
             return Err(Errno::ENOSPC.into());
@@ -120,6 +116,7 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
     use std::thread;
 
     use proptest::prelude::*;

@@ -13,7 +13,6 @@ use std::str::{FromStr, SplitAsciiWhitespace};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
@@ -128,12 +127,8 @@ impl Link {
     /// Whether the other side is gone.
     pub(crate) fn is_broken(&self) -> bool {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::empty())];
-        loop {
-            match limit::poll(&mut fds, PollTimeout::ZERO) {
-                Err(Errno::EINTR) => {}
-                polled => return polled.is_ok_and(|count| count > 0),
-            }
-        }
+        let polled = limit::uninterrupted(|| limit::poll(&mut fds, PollTimeout::ZERO));
+        polled.is_ok_and(|count| count > 0)
     }
 
     /// Puts another descriptor in place of this one, for all who use it.

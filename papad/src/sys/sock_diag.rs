@@ -9,6 +9,8 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
 
+use crate::limit;
+
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
@@ -52,9 +54,9 @@ pub(crate) fn tcp_peer(peer: SocketAddr, local: SocketAddr) -> io::Result<TcpPee
     let request = request(peer, local);
     let kernel = NetlinkAddr::new(0, 0);
     let netlink = netlink.as_raw_fd();
-    again_if_interrupted(|| sendto(netlink, &request, &kernel, MsgFlags::empty()))?;
+    limit::uninterrupted(|| sendto(netlink, &request, &kernel, MsgFlags::empty()))?;
     let mut reply = [0; 1024];
-    let length = again_if_interrupted(|| recv(netlink, &mut reply, MsgFlags::empty()))?;
+    let length = limit::uninterrupted(|| recv(netlink, &mut reply, MsgFlags::empty()))?;
     parse(&reply[..length])
 }
 
@@ -75,15 +77,6 @@ pub(crate) fn is_tcp_open(connection: BorrowedFd) -> io::Result<bool> {
     };
     Errno::result(result)?;
     Ok(OPEN.contains(&state))
-}
-
-fn again_if_interrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
-    loop {
-        match call() {
-            Err(Errno::EINTR) => {}
-            result => return result,
-        }
-    }
 }
 
 fn open() -> io::Result<OwnedFd> {
