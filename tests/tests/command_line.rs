@@ -107,6 +107,25 @@ fn a_daemon_returns_when_it_answers_and_is_on_its_own() {
     });
 }
 
+/// A service manager stops what has not begun yet, and a script may stop papad at its first line.
+#[test]
+fn a_papad_that_is_stopped_while_it_starts_ends_in_order() {
+    let scratch = ScratchDir::new();
+    let own = scratch.join("papad.sock");
+    fs::write(scratch.join("listening"), "stop").unwrap();
+    let points = format!("export PAPAD_KILL_POINTS={}", scratch.path().display());
+    let mut papad =
+        Papad::builder().with_kill_points().after_shell(&points).unix_path(&own).start();
+    let keeper = papad.keeper_pid();
+    eventually("the keeper listens and does no more", || {
+        procfs::stat(keeper).is_some_and(|stat| stat.state == 'T')
+    });
+    kill(Pid::from_raw(keeper), Signal::SIGTERM).unwrap();
+    kill(Pid::from_raw(keeper), Signal::SIGCONT).unwrap();
+    assert!(papad.wait_for_exit().success());
+    assert!(!Path::new(&own).exists());
+}
+
 #[test]
 fn sigterm_and_sigint_end_papad_in_order() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

@@ -80,10 +80,12 @@ struct Keeper {
 
 /// Runs until papad is told to leave.
 pub(crate) fn run(options: &Options) -> ExitCode {
-    let keeper = match launch::take_estate() {
-        Some(left) => Keeper::inherit(options, &left.into()),
-        None => Keeper::new(options),
-    };
+    // First of all: whoever sees an endpoint may well tell papad to stop.
+    let signals = watch_signals().map_err(|error| format!("cannot start: {error}"));
+    let keeper = signals.and_then(|signals| match launch::take_estate() {
+        Some(left) => Keeper::inherit(options, signals, &left.into()),
+        None => Keeper::new(options, signals),
+    });
     match keeper.and_then(|mut keeper| {
         let result = keeper.serve().map_err(|error| format!("the keeper failed: {error}"));
         keeper.clean_up();
@@ -95,7 +97,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 impl Keeper {
-    fn new(options: &Options) -> Result<Keeper, String> {
+    fn new(options: &Options, signals: SignalFd) -> Result<Keeper, String> {
         let ready = if options.daemonize {
             Some(launch::take_stdin().map_err(|error| format!("cannot start: {error}"))?)
         } else {
@@ -104,6 +106,7 @@ impl Keeper {
         let descriptor_limit = limits::raise_descriptor_limit();
         let oom_score = oom::lower_score();
         let held = begin::begin(options)?;
+        sys::kill_point("listening");
         let start = Start {
             starts: 0,
             last_end: None,
@@ -115,11 +118,15 @@ impl Keeper {
             keepers: if held.has_journal() { 2 } else { 1 },
             put_back: None,
         };
-        Keeper::with(options, held, Server::none(), start, 0, ready)
+        Ok(Keeper::with(options, signals, held, Server::none(), start, 0, ready))
     }
 
     /// Goes on where the keeper before was.
-    fn inherit(options: &Options, left: &std::fs::File) -> Result<Keeper, String> {
+    fn inherit(
+        options: &Options,
+        signals: SignalFd,
+        left: &std::fs::File,
+    ) -> Result<Keeper, String> {
         // A limit that a server has lowered for itself is not the keeper's.
         limits::raise_descriptor_limit();
         let cannot = |error| format!("cannot go on for the keeper before: {error}");
@@ -129,26 +136,27 @@ impl Keeper {
         let mut held = held;
         held.service().ready();
         let server = Server::Running { child: server, link: Link::new(link), ready: true };
-        Keeper::with(options, held, server, start, skipped, None)
+        Ok(Keeper::with(options, signals, held, server, start, skipped, None))
     }
 
     fn with(
         options: &Options,
+        signals: SignalFd,
         held: Holdings,
         server: Server,
         start: Start,
         skipped: u64,
         ready: Option<OwnedFd>,
-    ) -> Result<Keeper, String> {
+    ) -> Keeper {
         let mut restarts = Restarts::new(Instant::now());
         if matches!(server, Server::Running { .. }) {
             restarts.ready(Instant::now());
         }
-        Ok(Keeper {
+        Keeper {
             options: options.clone(),
             held,
             server,
-            signals: watch_signals().map_err(|error| format!("cannot start: {error}"))?,
+            signals,
             start,
             skipped,
             restarts,
@@ -158,7 +166,7 @@ impl Keeper {
             succession: Succession::None,
             trial: None,
             retiring: None,
-        })
+        }
     }
 
     fn serve(&mut self) -> io::Result<()> {

@@ -3,17 +3,22 @@
 //! A test build ends the process that comes there, server or keeper, by SIGKILL at the point NAME
 //! when the file `$PAPAD_KILL_POINTS/NAME` exists, and removes that file first, so that each arming
 //! kills once; a file that says `always` is left there, and so is one that says `crash`, by which it
-//! ends by SIGABRT instead. A release has no such code.
+//! ends by SIGABRT instead. One that says `stop` has it stopped there once. A release has no such
+//! code.
 
 /// Ends this process if a test has armed this point.
 #[cfg(feature = "kill-points")]
 pub(crate) fn kill_point(name: &str) {
-    if says(name).is_some_and(|text| text == b"crash") {
-        std::process::abort();
-    }
+    use nix::sys::signal::{Signal, kill};
+
+    let signal = match says(name).as_deref() {
+        Some(b"crash") => std::process::abort(),
+        Some(b"stop") => Signal::SIGSTOP,
+        _ => Signal::SIGKILL,
+    };
     if is_armed(name) {
-        // SIGKILL to oneself: the return value cannot be seen.
-        let _ = nix::sys::signal::kill(nix::unistd::getpid(), nix::sys::signal::SIGKILL);
+        // To oneself, it cannot fail.
+        let _ = kill(nix::unistd::getpid(), signal);
     }
 }
 
