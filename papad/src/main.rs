@@ -17,6 +17,7 @@ mod limit;
 mod link;
 mod listen;
 mod log;
+mod memory;
 mod oom;
 mod processes;
 mod ring;

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use crate::link::Held;
+use crate::memory::HighWater;
 use crate::systemd::Service;
 
 /// The held descriptors, by name.
 pub(super) struct Holdings {
     held: BTreeMap<Held, OwnedFd>,
+    most: HighWater,
     service: Service,
 }
 
 impl Holdings {
     pub(super) fn new(service: Service) -> Holdings {
-        Holdings { held: BTreeMap::new(), service }
+        Holdings { held: BTreeMap::new(), most: HighWater::default(), service }
     }
 
     /// Holds a descriptor in place of what had its name before.
@@ -32,6 +34,7 @@ impl Holdings {
     /// Closes what has this name, if anything has.
     pub(super) fn drop(&mut self, name: Held) {
         self.held.remove(&name);
+        self.most.removed(self.held.len());
         self.service.changed(name);
     }
 

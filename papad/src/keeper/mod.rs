@@ -33,7 +33,7 @@ use succession::{Succession, Trial};
 use crate::cli::Options;
 use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, listen, log, oom};
+use crate::{launch, listen, log, memory, oom};
 
 pub(crate) use estate::leave_link;
 pub(crate) use limits::{Reserve, leave_room_for_keeper};
@@ -181,6 +181,7 @@ impl Keeper {
             }
             self.close_what_is_due();
             self.held.flush();
+            memory::give_back_if_due();
         }
     }
 

@@ -26,6 +26,7 @@ use crate::bounds::Bounds;
 use crate::gate::Gate;
 use crate::journal::{Journal, Record, parse_number};
 use crate::link::{Held, Link, ToKeeper};
+use crate::memory::HighWater;
 use crate::{limit, log, sys};
 
 /// The table, and all that moves with it.
@@ -55,6 +56,7 @@ pub(super) struct Table {
     pub(super) starting: Vec<Arc<Process>>,
     /// Off the list, while descendants hold their pipes.
     pub(super) draining: Vec<u64>,
+    most: HighWater,
     pub(super) last_id: u64,
 }
 
@@ -215,6 +217,8 @@ impl Processes {
         if !process.with_pipes(Pipes::all_ended) {
             table.draining.push(process.id);
         }
+        let left = table.by_name.len();
+        table.most.removed(left);
         drop(table);
         drop(change);
         let (_, _, lost) = process.extent();

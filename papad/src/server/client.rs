@@ -17,7 +17,7 @@ use super::session::Ended;
 use crate::bounds::{Bound, Bounds};
 use crate::gate::Gate;
 use crate::processes::Waker;
-use crate::{limit, sys};
+use crate::{limit, memory, sys};
 
 /// Bytes of memory for replies that a session keeps while it waits.
 const AT_REST: usize = 4096;
@@ -222,6 +222,7 @@ impl Client {
             PollFd::new(waker.map_or(self.gate.as_fd(), AsFd::as_fd), PollFlags::POLLIN),
         ];
         let fds = &mut fds[..2 + usize::from(waker.is_some())];
+        memory::give_back_if_due();
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match limit::poll(fds, left.map_or(PollTimeout::NONE, timeout)) {

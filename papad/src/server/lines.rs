@@ -209,7 +209,7 @@ impl Lines {
         if self.is_too_long() {
             return Ok(Received::TooLong);
         }
-        let mut bytes = [0; READ];
+        let mut bytes = vec![0; READ];
         let count = match self.dialect {
             Dialect::Telnet(_) => limit::patiently(|| (&self.connection).read(&mut bytes)),
             Dialect::Exact => {

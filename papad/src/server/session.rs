@@ -13,7 +13,7 @@ use super::upgrade::{self, Awaited};
 use super::watch::Watch;
 use super::{Admission, exact, handover, named, papa};
 use crate::bounds::Bound;
-use crate::log;
+use crate::{log, memory};
 
 /// Bytes of replies that are gathered before they are sent, though more commands are waiting.
 pub(super) const GATHERED: usize = 64 * 1024;
@@ -104,6 +104,8 @@ impl Session {
             let Some(mut session): Option<Box<Session>> = take(&taken) else { return };
             let ended = session.run();
             log::debug!("server", "session from {} ended: {ended:?}", session.peer);
+            drop(session);
+            memory::give_back_if_due();
         });
         let Err(error) = started else { return Ok(()) };
         log::error!("server", "a session cannot be started: {error}");

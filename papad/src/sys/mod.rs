@@ -8,6 +8,7 @@ pub(crate) mod faults;
 mod file;
 mod kill_point;
 mod mapping;
+mod memory;
 mod message;
 mod pidfd;
 mod process;
@@ -21,6 +22,7 @@ pub(crate) use file::{
 };
 pub(crate) use kill_point::{kill_point, kill_point_of};
 pub(crate) use mapping::Mapping;
+pub(crate) use memory::give_back_free_memory;
 pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
 pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{

@@ -15,6 +15,7 @@ pub(crate) use disk::{Disk, is_lock_of, lock};
 
 use crate::bounds::{Bound, Bounds};
 use crate::journal::{Fields, Journal, Record};
+use crate::memory::HighWater;
 use crate::sys;
 
 /// A session, for as long as a server lives.
@@ -40,6 +41,7 @@ struct Table {
     by_name: BTreeMap<Vec<u8>, Value>,
     /// Bytes of all names and texts.
     bytes: u64,
+    most: HighWater,
 }
 
 impl Table {
@@ -61,6 +63,7 @@ impl Table {
     fn remove(&mut self, name: &[u8]) {
         if let Some(former) = self.by_name.remove(name) {
             self.bytes -= bytes_of(name, &former.text);
+            self.most.removed(self.by_name.len());
         }
     }
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod crew;
+mod given_back;
 mod measure;
 
 use std::env;

@@ -46,7 +46,12 @@ impl Measure {
 
     /// All of their memory, in KiB.
     pub(crate) fn memory(&self) -> u64 {
-        self.keeper + self.server + self.files
+        self.own() + self.files
+    }
+
+    /// Their memory but for what is in memory files, in KiB.
+    pub(crate) fn own(&self) -> u64 {
+        self.keeper + self.server
     }
 
     /// The greater of each.
