@@ -130,6 +130,12 @@ macro_rules! papa_methods {
                 Ok(info.map(|info| Process::new(self.clone(), info)))
             }
 
+            /// The process that this was told of, to signal and to wait for. papad is not asked:
+            /// whether it has ended since shows when something is done to it.
+            pub fn process_listed(&self, info: ProcessInfo) -> Process {
+                Process::new(self.clone(), info)
+            }
+
             /// The request of protocol 2 that makes this process again, in words.
             ///
             /// # Errors

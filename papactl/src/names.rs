@@ -31,14 +31,8 @@ pub(crate) fn handles(papa: &Papa, names: &[String]) -> Result<Vec<Process>> {
     let mut left = processes(papa, names)?;
     let mut handles = Vec::new();
     for name in names {
-        for info in left.extract_if(.., |process| is_meant(name, process)) {
-            // One that was there a moment ago may have left.
-            match papa.process_named(&info.name)? {
-                Some(process) => handles.push(process),
-                None if is_wildcard(name) => {}
-                None => return Err(no_process(name)),
-            }
-        }
+        let meant = left.extract_if(.., |process| is_meant(name, process));
+        handles.extend(meant.map(|info| papa.process_listed(info)));
     }
     Ok(handles)
 }

@@ -205,10 +205,12 @@ fn a_process_with_a_name_that_papa_1_0_allows_is_found() {
     old.ask("make process web* /bin/sleep 1000");
     sleeper(&hosted.papa, "web.1");
     let listed = hosted.papa.processes("web*").unwrap();
-    let info = listed.iter().find(|info| info.name == "web*").unwrap();
+    let info = listed.into_iter().find(|info| info.name == "web*").unwrap();
     let process = hosted.papa.process_named(&info.name).unwrap().unwrap();
     assert_eq!(process.id(), info.id);
-    assert_eq!(process.stop(DEADLINE).unwrap(), End::Signaled(Signal::TERM));
+    let listed = hosted.papa.process_listed(info);
+    assert_eq!(listed.stop(DEADLINE).unwrap(), End::Signaled(Signal::TERM));
+    assert_eq!(process.wait().unwrap(), End::Signaled(Signal::TERM));
 }
 
 #[test]
@@ -218,13 +220,14 @@ fn a_handle_never_means_another_process_of_its_name() {
         let old = sleeper(papa, "web");
         let by_name = papa.process_named("web").unwrap().unwrap();
         assert_eq!(by_name.id(), old.id());
+        let listed = papa.process_listed(papa.processes("web").unwrap().remove(0));
         old.kill().unwrap();
         old.wait().unwrap();
         papa.remove_process("web").unwrap();
         let new = sleeper(papa, "web");
         assert_ne!(new.id(), old.id());
-        // One that has its pidfd, and one that has never asked for it.
-        for handle in [&old, &by_name] {
+        // One that has its pidfd, and others that have never asked for it.
+        for handle in [&old, &by_name, &listed] {
             assert_eq!(kind(handle.signal(Signal::KILL)), ErrorKind::Ended);
         }
         assert!(procfs::stat(new.info().pid).is_some_and(|process| !process.is_zombie()));
