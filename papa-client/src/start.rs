@@ -20,23 +20,29 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::papa::Papa;
 use crate::sys;
 
-/// How long to wait before the lock is tried again.
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long to wait before it is looked again whether somebody else has started papad: at first, and
+/// at last, when each wait has been twice as long as the one before. Of a crowd that waits, each
+/// takes time from the one who starts.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// So many bytes of what papad says are enough for an error.
 const MAX_SAID: usize = 1024;
 
 /// Connects; where nobody answers, starts papad and connects to that.
 ///
-/// Whoever has the lock starts; everybody else who found nobody waits for it, and then finds one
-/// who answers. The port, or the path, is what decides in the end: a papad that finds it taken
+/// Whoever has the lock starts; everybody else who found nobody waits until there is one who answers,
+/// or for the lock. The port, or the path, is what decides in the end: a papad that finds it taken
 /// does not start, and its client connects to whoever has it.
 pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
     let deadline = Deadline::after(endpoint.deadline);
     if let Some(papa) = connect(endpoint, deadline)? {
         return Ok(papa);
     }
-    let _lock = lock(endpoint, deadline)?;
+    let _lock = match wait_for_turn(endpoint, deadline)? {
+        Turn::Ours(lock) => lock,
+        Turn::Over(papa) => return Ok(papa),
+    };
     if let Some(papa) = connect(endpoint, deadline)? {
         return Ok(papa);
     }
@@ -57,33 +63,46 @@ fn connect(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Papa>> {
     }
 }
 
-/// Held by who starts a papad at this endpoint. `None` if there is no place for a lock's file: what
-/// lies there may be somebody else's, who would decide when papad is started.
+/// What comes of waiting for the lock.
+enum Turn {
+    /// It is held, by who starts a papad. `None` if there is no place for its file: what lies there may
+    /// be somebody else's, who would decide when papad is started.
+    Ours(Option<Flock<File>>),
+    /// Somebody else has started this one.
+    Over(Papa),
+}
+
+/// Waits for the lock, or for a papad that answers.
 ///
 /// The file is left where it is: removing it would let a second one in.
-fn lock(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Flock<File>>> {
+fn wait_for_turn(endpoint: &Endpoint, deadline: Deadline) -> Result<Turn> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     // Nor is a FIFO to be waited for until somebody reads it.
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let Ok(mut file) = options.open(lock_path(endpoint)) else {
-        return Ok(None);
+        return Ok(Turn::Ours(None));
     };
     let is_own = |file: &Metadata| file.is_file() && file.uid() == Uid::effective().as_raw();
     if !file.metadata().is_ok_and(|metadata| is_own(&metadata)) {
-        return Ok(None);
+        return Ok(Turn::Ours(None));
     }
+    let mut pause = FIRST_PAUSE;
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(Some(lock)),
+            Ok(lock) => return Ok(Turn::Ours(Some(lock))),
             Err((returned, Errno::EWOULDBLOCK | Errno::EINTR)) => file = returned,
-            Err(_) => return Ok(None),
+            Err(_) => return Ok(Turn::Ours(None)),
         }
         if deadline.has_passed() {
             let what = "somebody else has been starting papad for too long";
             return Err(Error::new(ErrorKind::Timeout, what));
         }
-        thread::sleep(PAUSE);
+        thread::sleep(pause);
+        pause = LONGEST_PAUSE.min(pause * 2);
+        if let Some(papa) = connect(endpoint, deadline)? {
+            return Ok(Turn::Over(papa));
+        }
     }
 }
 

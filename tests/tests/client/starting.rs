@@ -1,12 +1,14 @@
 //! Starting papad where nobody answers.
 
+use std::fs::File;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 
+use nix::fcntl::{Flock, FlockArg};
 use papa_client::{Endpoint, ErrorKind, Papa};
-use papad_tests::{ScratchDir, eventually, papad_program, procfs};
+use papad_tests::{DEADLINE, Papad, ScratchDir, eventually, papad_program, procfs};
 
 use crate::kind;
 
@@ -50,6 +52,20 @@ fn a_crowd_at_a_unix_socket_starts_one_papad() {
 #[test]
 fn a_crowd_at_a_port_starts_one_papad() {
     assert_one_papad(&Endpoint::tcp(free_port()).program(papad_program()));
+}
+
+#[test]
+fn who_waits_for_another_to_start_papad_does_not_wait_for_the_others_lock() {
+    let scratch = ScratchDir::new();
+    let path = scratch.join("papad");
+    let lock = File::create(format!("{path}.lock")).unwrap();
+    let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
+    let endpoint = Endpoint::unix(&path).program("/no/such/program").deadline(DEADLINE);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| Papa::connect_or_start(&endpoint).unwrap());
+        let papad = Papad::builder().unix_path(&path).start();
+        assert_eq!(waiting.join().unwrap().status().unwrap().pid, papad.keeper_pid());
+    });
 }
 
 #[test]
