@@ -318,7 +318,7 @@ impl Told {
         };
         server.sessions.add_again(self.id, info);
         let admission = Admission::of(server, self.id);
-        Some(Session { admission, peer, client, activity })
+        Some(Session { activity, admission, peer, client })
     }
 
     fn activity(&self, server: &Arc<Server>, by_id: &ById, out: &mut Vec<u8>) -> Option<Activity> {

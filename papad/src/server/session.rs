@@ -22,11 +22,16 @@ pub(super) const GATHERED: usize = 64 * 1024;
 const SESSION_STACK: usize = 256 * 1024;
 
 /// A session.
+///
+/// It is dropped in the order of its fields. What it was doing goes first: a gate that closes counts
+/// the session no more once its admission is gone, and takes it that nothing is changed by it then.
+/// The connection goes last: a client that finds it closed is watching nothing any more, and its
+/// place is free.
 pub(super) struct Session {
+    pub(super) activity: Activity,
     pub(super) admission: Admission,
     pub(super) peer: String,
     pub(super) client: Client,
-    pub(super) activity: Activity,
 }
 
 /// What a session is doing. Each can be stopped and gone on with, whatever the client has said and
