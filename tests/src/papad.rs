@@ -254,6 +254,10 @@ impl Papad {
         }
         assert!(self.log.wait_for_end(), "papad has not ended:\n{}", self.log());
         self.child.get_mut().unwrap().wait().unwrap();
+        // It has closed its log, and may have more to close.
+        eventually("the server is gone", || {
+            procfs::stat(server.as_raw()).is_none_or(|server| server.is_zombie())
+        });
     }
 
     /// Everything papad has logged.

@@ -19,15 +19,18 @@ pub struct Stat {
     pub group: i32,
     /// Session.
     pub session: i32,
+    /// How many threads it has.
+    pub threads: u32,
     /// When it started, in clock ticks since boot. With `pid` it names a process for good.
     pub started: u64,
 }
 
 impl Stat {
-    /// Ended, and not yet waited for.
+    /// Ended, and not yet waited for. A first thread that has ended while others have not yet is no
+    /// end: they have open what it had.
     #[must_use]
     pub fn is_zombie(&self) -> bool {
-        self.state == 'Z' || self.state == 'X'
+        matches!(self.state, 'Z' | 'X') && self.threads <= 1
     }
 }
 
@@ -46,6 +49,7 @@ pub fn stat(pid: i32) -> Option<Stat> {
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
