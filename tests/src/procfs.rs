@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::Ipv4Addr;
 
 /// The fields of `/proc/PID/stat` that tests look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +105,8 @@ pub fn limit(pid: i32, name: &str) -> Option<(String, String)> {
     Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
 }
 
-/// The inodes of the TCP sockets over IPv4 that listen on `port`, from `/proc/net/tcp`.
+/// The inodes of the TCP sockets that listen on `port` of 127.0.0.1, from `/proc/net/tcp`. Somebody
+/// else may have that port of another address.
 #[must_use]
 pub fn tcp_listeners(port: u16) -> Vec<u64> {
     const LISTEN: &str = "0A";
@@ -118,17 +120,19 @@ pub fn is_connected_from(port: u16) -> bool {
     !tcp_sockets(port, ESTABLISHED).is_empty()
 }
 
-/// The inodes of the TCP sockets over IPv4 at this port and in this state.
+/// The inodes of the TCP sockets at this port of 127.0.0.1 and in this state.
 fn tcp_sockets(port: u16, state: &str) -> Vec<u64> {
+    // An address is shown as the number that its bytes are in memory.
+    let loopback = format!("{:08X}", u32::from_ne_bytes(Ipv4Addr::LOCALHOST.octets()));
     fs::read_to_string("/proc/net/tcp")
         .unwrap()
         .lines()
         .skip(1)
         .filter_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            let (_, local_port) = fields.get(1)?.split_once(':')?;
+            let (local_address, local_port) = fields.get(1)?.split_once(':')?;
             let same_port = u16::from_str_radix(local_port, 16).ok()? == port;
-            let is_one = same_port && *fields.get(3)? == state;
+            let is_one = local_address == loopback && same_port && *fields.get(3)? == state;
             is_one.then(|| fields.get(9)?.parse().ok()).flatten()
         })
         .collect()
