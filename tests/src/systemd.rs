@@ -24,8 +24,11 @@ use crate::{DEADLINE, ScratchDir, procfs, sys};
 const MAX_MESSAGE: usize = 4096;
 const MAX_DESCRIPTORS: usize = 253;
 
-/// A message of the test to itself: what was sent before it has been dealt with.
-const SYNC: &str = "X_SYNC=1";
+/// A message of the test to itself, by its number: what was sent before it has been dealt with.
+const SYNC: &str = "X_SYNC=";
+
+/// One that nobody waits for.
+const NO_SYNC: &str = "X_SYNC=0";
 
 /// A descriptor and the name it is passed under.
 type Named = (String, OwnedFd);
@@ -42,6 +45,8 @@ struct State {
     not_heard: usize,
     /// No message is taken.
     hangs: bool,
+    /// The last message of the test to itself that was sent, and that has come.
+    last_sync: usize,
     synced: usize,
 }
 
@@ -138,7 +143,7 @@ impl FakeSystemd {
     pub fn hang(&self) {
         self.state().hangs = true;
         // It may be within a call that takes one more.
-        let _ = self.sender().send(SYNC.as_bytes());
+        let _ = self.sender().send(NO_SYNC.as_bytes());
     }
 
     /// Takes messages again.
@@ -190,8 +195,12 @@ impl FakeSystemd {
     /// Waits until everything that was sent before has been dealt with.
     fn synchronise(&self) {
         let (state, changed) = &*self.shared;
-        let wanted = state.lock().unwrap().synced + 1;
-        self.sender().send(SYNC.as_bytes()).unwrap();
+        let wanted = {
+            let mut state = self.state();
+            state.last_sync += 1;
+            state.last_sync
+        };
+        self.sender().send(format!("{SYNC}{wanted}").as_bytes()).unwrap();
         let guard = state.lock().unwrap();
         let (state, _) =
             changed.wait_timeout_while(guard, DEADLINE, |state| state.synced < wanted).unwrap();
@@ -223,8 +232,8 @@ impl Drop for FakeSystemd {
 
 impl State {
     fn take(&mut self, sender: i32, text: &str, mut fds: Vec<OwnedFd>) {
-        if text == SYNC {
-            self.synced += 1;
+        if let Some(number) = text.strip_prefix(SYNC) {
+            self.synced = self.synced.max(number.parse().expect("the test counts them"));
             return;
         }
         // A message may come before the test knows whom it has started.
