@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, process};
 
+use crate::copy_program;
+
 /// A new, empty directory that is removed when dropped. Any user may enter it, and its path is
 /// short enough for the address of a Unix socket (108 bytes, unix(7)).
 pub struct ScratchDir {
@@ -43,7 +45,10 @@ impl ScratchDir {
     #[must_use]
     pub fn program(&self, name: &str, contents: &str) -> String {
         let path = self.join(name);
-        fs::write(&path, contents).unwrap();
+        let text = format!("{path}.text");
+        fs::write(&text, contents).unwrap();
+        copy_program(text.as_ref(), &path);
+        fs::remove_file(text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     }
