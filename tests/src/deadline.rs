@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// The longest wait for anything that must come. It is reached only when it does not come, so it is
 /// long enough for a busy machine and no measure of speed.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits until `file` can be read or has ended. False when [`DEADLINE`] passed first.
 pub fn wait_readable(file: &impl AsFd) -> bool {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use papa_client::{Endpoint, ErrorKind, Papa};
-use papad_tests::{Papad, ScratchDir};
+use papad_tests::{DEADLINE, Papad, ScratchDir};
 
 use crate::{Hosted, continue_server, kind, stop_server};
 
@@ -95,7 +95,7 @@ fn a_call_fails_when_its_deadline_has_passed_and_the_next_ones_answer_is_its_own
     assert_eq!(kind(papa.get("a")), ErrorKind::Timeout);
     assert!(begun.elapsed() >= Duration::from_millis(20));
     continue_server(server);
-    papa.set_deadline(Duration::from_secs(20));
+    papa.set_deadline(DEADLINE);
     assert_eq!(papa.get("b").unwrap().unwrap(), b"2");
 }
 
