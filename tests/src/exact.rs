@@ -173,7 +173,8 @@ impl Exact {
         Self::over(stream.into())
     }
 
-    fn over(socket: OwnedFd) -> io::Result<Self> {
+    /// Over a connection that the test has made itself.
+    pub(crate) fn over(socket: OwnedFd) -> io::Result<Self> {
         let seconds = i64::try_from(DEADLINE.as_secs()).expect("the deadline is short");
         socket::setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, 0))?;
         let mut exact = Self {
@@ -359,6 +360,14 @@ impl Exact {
         assert!(self.rest().is_empty(), "after the end: {}", self.rest().escape_ascii());
     }
 
+    /// Closes the connection in order, and waits until papad has let go of it, too: until then this
+    /// is one more session that it lists and has descriptors for.
+    #[track_caller]
+    pub fn leave(mut self) {
+        self.finish_sending();
+        self.expect_closed();
+    }
+
     fn rest(&self) -> &[u8] {
         &self.received[self.taken..]
     }
@@ -428,6 +437,24 @@ pub fn make_writer(exact: &mut Exact, name: &str, text: &str) -> i32 {
         exact.ask_line(format!("list processes {name}")).contains(&next)
     });
     number_of(&made, "pid") as i32
+}
+
+/// Waits until a process has ended and all that it wrote was taken, without acknowledging anything.
+/// That it has ended is listed before that: its pipes are read by another thread.
+#[track_caller]
+pub fn wait_for_end(exact: &mut Exact, name: &str) {
+    exact.ask(format!("watch {name} mode=peek data=no"));
+    let closed = exact.next_seen();
+    assert!(matches!(closed, Seen::Closed { .. }), "{closed:?}");
+    assert_eq!(exact.next_seen(), Seen::End("finished".to_owned()));
+}
+
+/// Waits until the keeper has dealt with all that the server has told it so far: a socket's removal
+/// is answered when the keeper has let go of it, and messages are dealt with in order.
+#[track_caller]
+pub fn wait_for_keeper(exact: &mut Exact) {
+    exact.ask("make socket heard");
+    exact.ask("remove sockets heard");
 }
 
 /// Reads frames of data until so many bytes have come.

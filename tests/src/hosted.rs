@@ -1,6 +1,6 @@
 //! Hosted processes that a test looks at from outside.
 
-use crate::{Session, argument, eventually, field, procfs};
+use crate::{Session, argument, eventually, exact, field, procfs};
 
 /// The pid in a process's line.
 #[must_use]
@@ -22,10 +22,11 @@ pub fn make_stopped(session: &mut Session, name: &str, options: &str, words: &st
     pid
 }
 
-/// Waits until `name` has ended, without acknowledging that, nor any output.
+/// Waits until `name` has ended and all that it wrote was taken, without acknowledging any of that;
+/// see [`exact::wait_for_end`].
 #[track_caller]
 pub fn wait_for_end(session: &mut Session, name: &str) {
-    eventually("the process has ended", || {
-        session.ask(format!("list processes {name}")).contains("running=False")
-    });
+    let mut other = session.another();
+    exact::wait_for_end(&mut other, name);
+    other.leave();
 }

@@ -7,9 +7,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use nix::sys::socket::{self, Shutdown, sockopt};
+use nix::sys::socket::{
+    self, Shutdown, SockFlag, SockType, SockaddrLike, SockaddrStorage, sockopt,
+};
 use nix::sys::time::TimeVal;
 
+use crate::exact::Exact;
 use crate::{DEADLINE, wait_readable};
 
 /// What a session begins with.
@@ -70,6 +73,17 @@ impl Session {
         let seconds = i64::try_from(DEADLINE.as_secs()).expect("the deadline is short");
         socket::setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, 0)).unwrap();
         Self { socket: File::from(socket), received: Vec::new() }
+    }
+
+    /// A session in protocol 2 with the same papad, over a connection of its own.
+    #[must_use]
+    pub fn another(&self) -> Exact {
+        let address: SockaddrStorage = socket::getpeername(self.socket.as_raw_fd()).unwrap();
+        let family = address.family().expect("a connection is of a family");
+        let socket =
+            socket::socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        socket::connect(socket.as_raw_fd(), &address).unwrap();
+        Exact::over(socket).unwrap()
     }
 
     /// Sends bytes as they are, in one write where the kernel takes them at once.

@@ -1,7 +1,7 @@
 //! What is kept of a process's output in protocol 2: `overflow=`, `linger=` and `bufsize=`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use papad_tests::exact::{Exact, Seen, number_of, script};
+use papad_tests::exact::{Exact, Seen, number_of, script, wait_for_end};
 use papad_tests::{Fifo, Papad, ScratchDir, eventually, procfs};
 
 /// Bytes that the flooding processes write: numbers, so that each byte's place is known.
@@ -123,7 +123,7 @@ fn with_drop_the_oldest_goes_and_what_a_watcher_missed_is_told() {
     assert_eq!(data, b"first\n");
     // Its window is full, as far as can be, while the flood passes.
     go.send_line();
-    eventually("it has ended", || exact.ask_line("list processes").contains("exit=0"));
+    wait_for_end(&mut exact, "p");
     let all = [&b"first\n"[..], &numbers(100_000)].concat();
     let (mut position, mut lost) = (6, 0);
     loop {

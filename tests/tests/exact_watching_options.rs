@@ -4,7 +4,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use papad_tests::exact::{Exact, Seen, make_writer, number_of, read_data, script};
+use papad_tests::exact::{Exact, Seen, make_writer, number_of, read_data, script, wait_for_end};
 use papad_tests::{Fifo, Papad, ScratchDir, eventually};
 
 #[test]
@@ -125,7 +125,7 @@ fn a_watch_that_does_not_follow_tells_an_end_that_is_there() {
     let papad = Papad::start();
     let mut exact = Exact::tcp(&papad);
     exact.ask(format!("make process p {}", script("printf abc; exit 1")));
-    eventually("it has ended", || exact.ask_line("list processes").contains("exit=1"));
+    wait_for_end(&mut exact, "p");
     exact.ask("watch p mode=peek follow=no");
     read_data(&mut exact, 3);
     assert!(matches!(exact.next_seen(), Seen::Closed { .. }));

@@ -7,7 +7,7 @@ use super::Subject;
 use super::papa_sessions::{MANY, set_long};
 use super::sessions::GoOn;
 use crate::eventually;
-use crate::exact::{Exact, Seen, number_of};
+use crate::exact::{Exact, Seen, number_of, wait_for_end};
 
 /// Lines of more output than a connection takes unread.
 const LINES: usize = 3_000_000;
@@ -94,7 +94,7 @@ pub(super) fn within_a_word(subject: &Subject) -> GoOn {
 pub(super) fn slow_to_read(subject: &Subject) -> GoOn {
     subject.make("slow", "bufsize=64m", &format!("seq 1 {LINES}; exit 6"));
     let mut exact = subject.exact();
-    wait_for_exit(&mut exact, "slow");
+    wait_for_end(&mut exact, "slow");
     exact.send("watch slow window=64m\n");
     Box::new(move |_| {
         let opening = exact.reply().unwrap();
@@ -107,18 +107,11 @@ pub(super) fn slow_to_read(subject: &Subject) -> GoOn {
     })
 }
 
-/// Waits until a process has ended, and all that it wrote was taken.
-fn wait_for_exit(exact: &mut Exact, name: &str) {
-    eventually("the process has ended", || {
-        exact.ask_line(format!("list processes {name}")).contains(" state=exited ")
-    });
-}
-
 pub(super) fn full_window(subject: &Subject) -> GoOn {
     const WINDOW: usize = 4096;
     subject.make("window", "", "seq 1 20000; exit 7");
     let mut exact = subject.exact();
-    wait_for_exit(&mut exact, "window");
+    wait_for_end(&mut exact, "window");
     exact.ask("watch window window=4k");
     let mut output = read_more(&mut exact, 0, WINDOW);
     Box::new(move |_| {
