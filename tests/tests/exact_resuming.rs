@@ -6,9 +6,9 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use papad_tests::exact::{Exact, Seen, number_of, script};
+use papad_tests::exact::{Exact, Seen, number_of, read_data, script, wait_for_end};
 use papad_tests::kills::Random;
-use papad_tests::{Papad, eventually};
+use papad_tests::{Fifo, Papad, ScratchDir, eventually};
 
 /// How often the server is killed.
 const KILLS: usize = 60;
@@ -108,11 +108,19 @@ fn every_byte_comes_exactly_once_through_any_number_of_kills() {
 
 #[test]
 fn positions_ids_and_times_are_the_same_after_a_kill() {
+    let scratch = ScratchDir::new();
+    let go = Fifo::new(&scratch, "go");
     let papad = Papad::start();
     let mut exact = Exact::tcp(&papad);
-    exact.ask(format!("make process p {}", script("echo one; /bin/sleep 0.05; echo two; exit 3")));
-    eventually("it has ended", || exact.ask_line("list processes").contains("exit=3"));
-    eventually("all has come", || exact.ask_line("list processes").contains(" next=8 "));
+    let command = script(&format!("echo one; read go < {}; echo two; exit 3", go.path()));
+    exact.ask(format!("make process p {command}"));
+    eventually("one line has come", || exact.ask_line("list processes").contains(" next=4 "));
+    // It has been sent, so what comes next is no more of the same piece.
+    exact.ask("watch p mode=peek");
+    read_data(&mut exact, 4);
+    exact.ask_expecting("stop", "end stopped\n");
+    go.send_line();
+    wait_for_end(&mut exact, "p");
     let watch = |exact: &mut Exact| {
         let head = exact.ask("watch p mode=peek");
         let mut frames = Vec::new();
