@@ -82,7 +82,10 @@ impl Subject {
 
     /// Asks for an upgrade in a session of its own.
     pub fn ask_for_upgrade(&self, line: &str) -> Reply {
-        self.exact().try_ask(line).unwrap()
+        let mut exact = self.exact();
+        let reply = exact.try_ask(line).unwrap();
+        exact.leave();
+        reply
     }
 
     /// Puts another copy of its own program in place of the one that papad was started from, and
@@ -148,7 +151,10 @@ impl Subject {
     /// Makes a process that runs `line` in a shell, and returns its pid.
     pub fn make(&self, name: &str, options: &str, line: &str) -> i32 {
         let line = format!("make process {name} {options} {}", script(line));
-        number_of(&self.exact().ask_line(line), "pid") as i32
+        let mut exact = self.exact();
+        let made = exact.ask_line(line);
+        exact.leave();
+        number_of(&made, "pid") as i32
     }
 
     /// Makes a process that writes each line that is sent it, and ends with this code after `end`.

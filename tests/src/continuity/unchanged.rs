@@ -17,7 +17,8 @@ pub struct Unchanged {
 }
 
 impl Unchanged {
-    /// Looks at everything. Processes must have nothing under way that shows in their lines.
+    /// Looks at everything. Processes must have nothing under way that shows in their lines, and who
+    /// has left papad's Unix socket must have seen that papad let go of it.
     #[must_use]
     pub fn look(subject: &Subject) -> Self {
         let mut session = subject.exact();
@@ -59,7 +60,9 @@ impl Unchanged {
             "{sessions:?}\nare to be {:?}",
             self.sessions
         );
-        assert_eq!(value_of(subject.exact().hello(), "id"), self.born);
+        let exact = subject.exact();
+        assert_eq!(value_of(exact.hello(), "id"), self.born);
+        exact.leave();
     }
 }
 
