@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use nix::sys::signal::Signal;
 use nix::sys::utsname::uname;
 use papad_tests::continuity::{Subject, Unchanged, open_files, sessions_go_on};
-use papad_tests::exact::{Exact, Seen, number_of};
+use papad_tests::exact::{Exact, Seen, number_of, wait_for_end, wait_for_keeper};
 use papad_tests::{eventually, procfs};
 
 /// Whether the kernel tells anybody but the parent how a process has ended: from Linux 6.15 on.
@@ -96,13 +96,12 @@ fn processes_sockets_values_and_sessions_stay_through_ten_kills_in_a_row() {
         session.ask(line);
     }
     session.ask(format!("make socket unix path={}", subject.scratch.join("unix")));
-    eventually("what is to end has ended", || {
-        session.ask_line("list processes ended").contains(" state=exited ")
-    });
+    wait_for_end(&mut session, "ended");
     let mut unchanged = Unchanged::look(&subject);
     // The first orphan needs a descriptor more, its pidfd.
     subject.papad.kill_keeper();
     unchanged.check(&subject);
+    wait_for_keeper(&mut session);
     let files = open_files(&subject);
     for _ in 1..KILLS {
         subject.papad.kill_keeper();

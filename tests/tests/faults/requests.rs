@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
-use papad_tests::exact::{Exact, Reply, Seen, number_of, script};
+use papad_tests::exact::{Exact, Reply, Seen, make_writer, number_of, wait_for_keeper};
 use papad_tests::{Fault, Part, eventually};
 
 use crate::faulty::Faulty;
@@ -241,11 +241,11 @@ fn sweep(request: &Request) {
     let mut other = faulty.exact();
     other.ask("set kept 1");
     other.ask("make socket kept");
-    other.ask(format!("make process resident {}", script("echo kept; exec /bin/sleep 1000")));
+    make_writer(&mut other, "resident", "kept");
     // A server that recovered, as those after it, and that no session has left yet.
     faulty.papad.kill_server();
     other = faulty.exact();
-    other.ask("get kept");
+    wait_for_keeper(&mut other);
     let open = faulty.open();
     let mut failures = Vec::new();
     let mut faults_met = 0;

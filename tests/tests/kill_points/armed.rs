@@ -35,7 +35,8 @@ impl Armed {
             .with_kill_points()
             .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"));
         let papad = args.iter().fold(builder, |builder, arg| builder.arg(*arg)).start();
-        // When it has answered, keeper and server have all that they begin with.
+        // Then keeper and server have all that they begin with.
+        papad.wait_for_log("keeper: ready");
         Client::connect(&papad).unwrap().leave();
         Self { papad, scratch, folder }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use papad_tests::exact::{Exact, number_of, script};
+use papad_tests::exact::{Exact, number_of, script, wait_for_keeper};
 use papad_tests::kills::{Expected, Patient, Random, watch_to_end};
 use papad_tests::{Fifo, ScratchDir, eventually, pid_of, procfs, shell};
 
@@ -49,7 +49,8 @@ fn a_record_that_kills_servers_is_set_aside_and_everything_else_lives() {
     exact.ask("set after 1");
     let process = exact.ask_line(format!("make process p {}", script("echo out; sleep 1000")));
     let socket = exact.ask_line("make socket s");
-    drop(exact);
+    wait_for_keeper(&mut exact);
+    exact.leave();
     let before = armed.files();
 
     let status = die_until_set_aside(&armed, "replay-poison");
