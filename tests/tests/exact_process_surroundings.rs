@@ -2,13 +2,22 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use papad_tests::exact::{Exact, Seen, number_of, quoted, script, value_of};
-use papad_tests::{Papad, ScratchDir, Stream, is_root, procfs};
+use papad_tests::{Papad, ScratchDir, Stream, eventually, is_root, procfs};
 
 /// What a process wrote, until it ended.
 struct Ran {
     out: String,
     err: String,
     end: String,
+}
+
+/// Waits until a process has just these descriptors: a program that begins has its libraries open for
+/// a moment.
+#[track_caller]
+fn wait_for_descriptors(pid: i32, numbers: &[i32]) {
+    eventually(&format!("it has {numbers:?} open"), || {
+        procfs::open_files(pid).into_keys().eq(numbers.iter().copied())
+    });
 }
 
 /// Makes a process of these options and command, and watches it to its end.
@@ -166,9 +175,8 @@ fn sockets_are_passed_as_systemd_does() {
     }
     assert_eq!(output, b"2 three:two\nme\n");
     let (p, q) = (number_of(&made, "pid") as i32, number_of(&inherits, "pid") as i32);
-    let numbers = |pid| procfs::open_files(pid).into_keys().collect::<Vec<_>>();
-    assert_eq!(numbers(p), [0, 1, 2, 3, 4]);
-    assert_eq!(numbers(q), [0, 1, 2, 4, 5]);
+    wait_for_descriptors(p, &[0, 1, 2, 3, 4]);
+    wait_for_descriptors(q, &[0, 1, 2, 4, 5]);
     assert_eq!((inode(3, p), inode(4, p)), (inode(5, q), inode(4, q)));
 }
 
@@ -189,8 +197,7 @@ fn sockets_that_are_listened_on_and_inherited_do_not_collide() {
         exact.ask(format!("watch {name}"));
         assert!(matches!(exact.next_seen(), Seen::Data { data, .. } if data == told.as_bytes()));
         exact.ask_expecting("stop", "end stopped\n");
-        let open = procfs::open_files(number_of(&made, "pid") as i32);
-        assert_eq!(open.into_keys().collect::<Vec<_>>(), numbers);
+        wait_for_descriptors(number_of(&made, "pid") as i32, numbers);
     }
 }
 
