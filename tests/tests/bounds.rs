@@ -374,6 +374,8 @@ fn nothing_is_lost_and_nothing_added(papad: &Papad, held: &[String]) {
     exact.ask("make socket web.1");
     exact.ask("watch web.1 mode=peek");
     assert_eq!(read_data(&mut exact, 6), b"output");
+    // The next look is to find no watcher.
+    exact.ask_expecting("stop", "end stopped\n");
 }
 
 #[test]
