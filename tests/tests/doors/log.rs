@@ -1,12 +1,15 @@
 //! What the log says of those who are refused: who it was, at a bounded rate, and nothing that they
 //! could write.
 
+use std::time::Instant;
+
 use papad_tests::{Papad, as_user, eventually, is_root};
 
 use crate::{House, STRANGER};
 
-/// So many refusals are told of within ten seconds.
+/// So many refusals are told of within a period, which has so many seconds.
 const MOST_TOLD: usize = 20;
+const PERIOD: u64 = 10;
 
 /// The count in a line that sums up.
 fn sum(line: &str) -> Option<usize> {
@@ -31,6 +34,7 @@ fn refusals_beyond_a_bound_are_counted_and_the_count_is_told() {
         return;
     }
     let mut house = House::new();
+    let began = Instant::now();
     as_user(STRANGER, || {
         for _ in 0..USERS {
             house.papad.connect().read_to_end();
@@ -46,10 +50,11 @@ fn refusals_beyond_a_bound_are_counted_and_the_count_is_told() {
         let (one_by_one, in_sum) = told(&house.papad);
         one_by_one + in_sum == USERS + PAGES
     });
-    // On a slow machine these may fall into several periods.
+    // On a slow machine these may fall into several periods, the last of which may be of few.
     let (one_by_one, in_sum) = told(&house.papad);
-    assert_eq!(one_by_one % MOST_TOLD, 0);
-    assert!(in_sum > one_by_one, "{one_by_one} one by one, {in_sum} in sum");
+    let periods = 1 + (began.elapsed().as_secs() / PERIOD) as usize;
+    let may_be_told = MOST_TOLD..=periods * MOST_TOLD;
+    assert!(may_be_told.contains(&one_by_one), "{one_by_one} one by one, {in_sum} in sum");
     house.is_untouched();
 }
 
