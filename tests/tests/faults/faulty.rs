@@ -88,7 +88,7 @@ impl Faulty {
 
     /// Whether keeper and server come to have open what they had.
     pub(crate) fn is_open(&self, before: &Open) -> bool {
-        let until = Instant::now() + Duration::from_secs(3);
+        let until = Instant::now() + DEADLINE;
         while self.open() != *before {
             if Instant::now() >= until {
                 return false;
