@@ -79,8 +79,6 @@ fn a_page_in_a_browser_gets_nothing_done() {
     while targets.recv_timeout(PATIENCE).expect("the page is done in time") != "/done" {}
 
     // GET, POST twice, OPTIONS, WebSocket, https, beacon, form; some of them twice.
-    let log = house.papad.log();
-    let hung_up = log.lines().filter(|line| line.contains("hung up on 127.0.0.1:")).count();
-    assert!(hung_up >= 8, "{log}");
+    house.papad.wait_for_logs(8, "hung up on 127.0.0.1:");
     house.is_untouched();
 }

@@ -159,6 +159,8 @@ fn a_server_that_cannot_start_says_why() {
     faulty.papad.kill_server();
     in_force.wait_until_met(3);
     while !faulty.serves() {}
+    // The log comes by a pipe, and this is the last line that is looked for.
+    faulty.papad.wait_for_logs(3, "the server ended with status 1");
     let log = faulty.papad.log();
     assert_eq!(log.matches("the server failed: Resource temporarily unavailable").count(), 3);
     assert_eq!(log.matches("the server ended with status 1").count(), 3, "{log}");
