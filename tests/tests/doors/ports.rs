@@ -10,7 +10,7 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
 use nix::unistd::Pid;
-use papad_tests::{Session, as_user, eventually, is_root};
+use papad_tests::{Session, as_user, eventually, is_root, procfs};
 
 use crate::{House, MISCHIEF, STRANGER, welcome};
 
@@ -31,7 +31,7 @@ impl<'a> Held<'a> {
 
     /// A stranger connects, tries mischief, and leaves, by a reset or in order; returns where it was.
     fn stranger_was_here(&self, by_reset: bool) -> SocketAddr {
-        as_user(STRANGER, || {
+        let was_at = as_user(STRANGER, || {
             // Bound before it connects, the port is no other connection's.
             let mut guest = File::from(connect_from((Ipv4Addr::LOCALHOST, 0).into(), self.0));
             guest.write_all(MISCHIEF.as_bytes()).unwrap();
@@ -40,7 +40,10 @@ impl<'a> Held<'a> {
                 setsockopt(&guest, sockopt::Linger, &at_once).unwrap();
             }
             TcpStream::from(OwnedFd::from(guest)).local_addr().unwrap()
-        })
+        });
+        // Whatever another test is just starting has it open for a moment longer.
+        eventually("the stranger has left", || !procfs::is_connected_from(was_at.port()));
+        was_at
     }
 }
 
