@@ -1,7 +1,7 @@
 //! What a watcher finds when it comes back, and how it comes back.
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use papa_client::{
     Batch, Endpoint, ErrorKind, Event, Mode, OnDisconnect, Papa, Process, Signal, Watcher,
@@ -115,20 +115,26 @@ fn after_an_error_the_descriptor_tells_that_it_goes_on() {
 
 #[test]
 fn who_ends_at_each_request_is_asked_with_pauses() {
-    let papad = StandIn::start(|connection, guest| {
-        if connection > 0 {
-            guest.hear();
-        }
+    /// So many requests are not answered. The pauses between them take a second at least.
+    const ENDS: usize = 20;
+    const PAUSES: Duration = Duration::from_secs(1);
+    // The first connection is that which `papa` begins with.
+    const WATCHED: usize = ENDS + 1;
+    const GOT: usize = WATCHED + ENDS + 1;
+    let papad = StandIn::start(|connection, guest| match connection {
+        0 => {}
+        WATCHED => guest.answer("watch", "ok 0\n"),
+        GOT => guest.answer("get", "ok 1\nvalue\n"),
+        _ => drop(guest.hear()),
     });
-    let endpoint = papad.endpoint().deadline(Duration::from_millis(500));
-    let papa = Papa::connect(&endpoint).unwrap();
-    let before = papad.connections();
-    papa.watch(["*"]).start().unwrap_err();
-    let tries = papad.connections() - before;
-    assert!((2..50).contains(&tries), "{tries} connections in half a second");
-    papa.status().unwrap_err();
-    let tries = papad.connections() - before - tries;
-    assert!((1..50).contains(&tries), "{tries} connections in half a second");
+    let papa = Papa::connect(&papad.endpoint().deadline(DEADLINE)).unwrap();
+    let began = Instant::now();
+    drop(papa.watch(["*"]).start().unwrap());
+    assert!(began.elapsed() > PAUSES, "watched after {:?}", began.elapsed());
+    let began = Instant::now();
+    assert_eq!(papa.get("a").unwrap().unwrap(), b"value");
+    assert!(began.elapsed() > PAUSES, "answered after {:?}", began.elapsed());
+    assert_eq!(papad.connections(), GOT + 1);
 }
 
 #[test]

@@ -183,7 +183,8 @@ fn what_another_papad_has_is_not_taken_for_the_old() {
 fn a_papad_that_is_gone_is_an_error_in_time() {
     let Hosted { papa, papad, scratch: _scratch } = Hosted::start();
     papa.process("web", "/bin/sleep").arg("1000").make().unwrap();
-    papa.set_deadline(std::time::Duration::from_millis(50));
+    // Time enough for the watch to begin, on any machine.
+    papa.set_deadline(std::time::Duration::from_secs(2));
     let mut watcher = papa.watch(["web"]).start().unwrap();
     watcher.next_timeout(DEADLINE).unwrap().expect("it joins").acknowledge();
     drop(papad);
