@@ -126,6 +126,16 @@ fn a_papad_that_is_stopped_while_it_starts_ends_in_order() {
     assert!(!Path::new(&own).exists());
 }
 
+/// As in a program that a service has started with its own environment, but without its descriptors.
+#[test]
+fn descriptors_that_nobody_has_passed_are_not_taken() {
+    let mut papad = Papad::builder().after_shell("export LISTEN_FDS=1 LISTEN_PID=$$").start();
+    papad.wait_for_log("what systemd passed cannot be taken");
+    papad.session().ask_expecting("set v 1", "");
+    kill(Pid::from_raw(papad.keeper_pid()), Signal::SIGTERM).unwrap();
+    assert!(papad.wait_for_exit().success());
+}
+
 #[test]
 fn sigterm_and_sigint_end_papad_in_order() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {

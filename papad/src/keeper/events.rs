@@ -111,8 +111,9 @@ impl Keeper {
     }
 }
 
-/// Has signals come as events, and no other way.
-pub(super) fn watch_signals() -> io::Result<SignalFd> {
+/// Has signals wait until they are watched for, and do nothing by themselves. This opens nothing:
+/// descriptors that systemd has passed, or only says that it has, are yet to be taken by their numbers.
+pub(super) fn hold_signals() -> io::Result<SigSet> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         signals.add(signal);
@@ -122,5 +123,10 @@ pub(super) fn watch_signals() -> io::Result<SignalFd> {
     for signal in &signals {
         sys::heed(signal as i32)?;
     }
-    Ok(SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
+    Ok(signals)
+}
+
+/// Has these signals come as events, those that have waited, too.
+pub(super) fn watch_signals(signals: &SigSet) -> io::Result<SignalFd> {
+    Ok(SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?)
 }

@@ -19,13 +19,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::SignalFd;
 use nix::unistd::{Pid, dup2_stdin, execv};
 
 use ends::Ends;
 use estate::Estate;
-use events::{Event, watch_signals};
+use events::{Event, hold_signals, watch_signals};
 use holdings::Holdings;
 use restarts::Restarts;
 use succession::{Succession, Trial};
@@ -81,10 +81,10 @@ struct Keeper {
 /// Runs until papad is told to leave.
 pub(crate) fn run(options: &Options) -> ExitCode {
     // First of all: whoever sees an endpoint may well tell papad to stop.
-    let signals = watch_signals().map_err(|error| format!("cannot start: {error}"));
+    let signals = hold_signals().map_err(|error| format!("cannot start: {error}"));
     let keeper = signals.and_then(|signals| match launch::take_estate() {
-        Some(left) => Keeper::inherit(options, signals, &left.into()),
-        None => Keeper::new(options, signals),
+        Some(left) => Keeper::inherit(options, &signals, &left.into()),
+        None => Keeper::new(options, &signals),
     });
     match keeper.and_then(|mut keeper| {
         let result = keeper.serve().map_err(|error| format!("the keeper failed: {error}"));
@@ -97,7 +97,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 }
 
 impl Keeper {
-    fn new(options: &Options, signals: SignalFd) -> Result<Keeper, String> {
+    fn new(options: &Options, signals: &SigSet) -> Result<Keeper, String> {
         let ready = if options.daemonize {
             Some(launch::take_stdin().map_err(|error| format!("cannot start: {error}"))?)
         } else {
@@ -118,13 +118,13 @@ impl Keeper {
             keepers: if held.has_journal() { 2 } else { 1 },
             put_back: None,
         };
-        Ok(Keeper::with(options, signals, held, Server::none(), start, 0, ready))
+        Keeper::with(options, signals, held, Server::none(), start, 0, ready)
     }
 
     /// Goes on where the keeper before was.
     fn inherit(
         options: &Options,
-        signals: SignalFd,
+        signals: &SigSet,
         left: &std::fs::File,
     ) -> Result<Keeper, String> {
         // A limit that a server has lowered for itself is not the keeper's.
@@ -136,27 +136,27 @@ impl Keeper {
         let mut held = held;
         held.service().ready();
         let server = Server::Running { child: server, link: Link::new(link), ready: true };
-        Ok(Keeper::with(options, signals, held, server, start, skipped, None))
+        Keeper::with(options, signals, held, server, start, skipped, None)
     }
 
     fn with(
         options: &Options,
-        signals: SignalFd,
+        signals: &SigSet,
         held: Holdings,
         server: Server,
         start: Start,
         skipped: u64,
         ready: Option<OwnedFd>,
-    ) -> Keeper {
+    ) -> Result<Keeper, String> {
         let mut restarts = Restarts::new(Instant::now());
         if matches!(server, Server::Running { .. }) {
             restarts.ready(Instant::now());
         }
-        Keeper {
+        Ok(Keeper {
             options: options.clone(),
             held,
             server,
-            signals,
+            signals: watch_signals(signals).map_err(|error| format!("cannot start: {error}"))?,
             start,
             skipped,
             restarts,
@@ -166,7 +166,7 @@ impl Keeper {
             succession: Succession::None,
             trial: None,
             retiring: None,
-        }
+        })
     }
 
     fn serve(&mut self) -> io::Result<()> {
