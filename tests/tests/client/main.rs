@@ -23,7 +23,7 @@ mod watching;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use papa_client::{Endpoint, ErrorKind, Papa};
-use papad_tests::{Papad, ScratchDir, eventually, procfs};
+use papad_tests::{DEADLINE, Papad, ScratchDir, eventually, procfs};
 
 /// A papad with a Unix socket in a directory of its own, and a session over that.
 struct Hosted {
@@ -36,22 +36,27 @@ impl Hosted {
     fn start() -> Self {
         let scratch = ScratchDir::new();
         let papad = Papad::builder().unix_path(scratch.join("papad")).start();
-        let papa = Papa::connect(&Endpoint::unix(papad.unix_path())).unwrap();
+        let papa = Papa::connect(&patient(Endpoint::unix(papad.unix_path()))).unwrap();
         Self { papa, papad, scratch }
     }
 
     fn endpoint(&self) -> Endpoint {
-        Endpoint::unix(self.papad.unix_path())
+        patient(Endpoint::unix(self.papad.unix_path()))
     }
 
     fn tcp_endpoint(&self) -> Endpoint {
-        Endpoint::tcp(self.papad.port())
+        patient(Endpoint::tcp(self.papad.port()))
     }
 
     /// A session over TCP.
     fn over_tcp(&self) -> Papa {
         Papa::connect(&self.tcp_endpoint()).unwrap()
     }
+}
+
+/// An endpoint whose calls may take as long as a test waits for anything.
+fn patient(endpoint: Endpoint) -> Endpoint {
+    endpoint.deadline(DEADLINE)
 }
 
 /// Stops papad's server, so that nobody answers until it goes on; returns its pid.

@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use papa_client::{Endpoint, ErrorKind, Papa};
 use papad_tests::{DEADLINE, Papad, ScratchDir, eventually, papad_program, procfs};
 
-use crate::kind;
+use crate::{kind, patient};
 
 /// How many try at once.
 const CROWD: usize = 100;
@@ -46,12 +46,12 @@ fn assert_one_papad(endpoint: &Endpoint) {
 fn a_crowd_at_a_unix_socket_starts_one_papad() {
     let scratch = ScratchDir::new();
     let endpoint = Endpoint::unix(scratch.join("papad")).program(papad_program());
-    assert_one_papad(&endpoint);
+    assert_one_papad(&patient(endpoint));
 }
 
 #[test]
 fn a_crowd_at_a_port_starts_one_papad() {
-    assert_one_papad(&Endpoint::tcp(free_port()).program(papad_program()));
+    assert_one_papad(&patient(Endpoint::tcp(free_port()).program(papad_program())));
 }
 
 #[test]
