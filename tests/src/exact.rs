@@ -224,6 +224,15 @@ impl Exact {
         socket::shutdown(self.socket.as_raw_fd(), Shutdown::Write).unwrap();
     }
 
+    /// Closes the connection, and waits until papad has let go of it, too: of the session, of what
+    /// it watched, and of its descriptors.
+    pub fn leave(mut self) {
+        self.finish_sending();
+        while self.receive().is_ok() {
+            self.taken = self.received.len();
+        }
+    }
+
     /// The oldest descriptor that came and was not taken.
     pub fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptors.pop_front()
@@ -360,14 +369,6 @@ impl Exact {
         assert!(self.rest().is_empty(), "after the end: {}", self.rest().escape_ascii());
     }
 
-    /// Closes the connection in order, and waits until papad has let go of it, too: until then this
-    /// is one more session that it lists and has descriptors for.
-    #[track_caller]
-    pub fn leave(mut self) {
-        self.finish_sending();
-        self.expect_closed();
-    }
-
     fn rest(&self) -> &[u8] {
         &self.received[self.taken..]
     }
@@ -447,6 +448,14 @@ pub fn wait_for_end(exact: &mut Exact, name: &str) {
     let closed = exact.next_seen();
     assert!(matches!(closed, Seen::Closed { .. }), "{closed:?}");
     assert_eq!(exact.next_seen(), Seen::End("finished".to_owned()));
+}
+
+/// The same in a session of its own, of which nothing is left when this returns.
+#[track_caller]
+pub fn wait_until_closed(papad: &Papad, name: &str) {
+    let mut exact = Exact::tcp(papad);
+    wait_for_end(&mut exact, name);
+    exact.leave();
 }
 
 /// Waits until the keeper has dealt with all that the server has told it so far: a socket's removal

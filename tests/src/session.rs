@@ -101,6 +101,13 @@ impl Session {
         socket::shutdown(self.socket.as_raw_fd(), Shutdown::Write).unwrap();
     }
 
+    /// Closes the connection, and waits until papad has let go of it, too: until then this is one
+    /// more watcher for which output is kept.
+    pub fn leave(mut self) {
+        self.finish_sending();
+        self.read_to_end();
+    }
+
     /// What has come and was not asked for, or else what a single read gives. Empty at the end.
     pub fn read_once(&mut self) -> Vec<u8> {
         if self.received.is_empty() {
