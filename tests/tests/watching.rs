@@ -3,6 +3,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use papad_tests::exact::{Exact, number_of};
 use papad_tests::{
     Fifo, Frame, Papad, Recording, ScratchDir, Session, Stream, Watched, eventually, pid_of, shell,
 };
@@ -76,10 +77,21 @@ fn a_batch_is_frames_and_then_a_bracket() {
 
 #[test]
 fn frames_of_a_process_come_in_the_order_of_their_times() {
+    let scratch = ScratchDir::new();
+    let gate = Fifo::new(&scratch, "gate");
     let papad = Papad::start();
     let mut session = papad.session();
-    let script = "for i in 1 2 3; do echo $i; sleep .01; echo $i >&2; sleep .01; done";
-    session.ask(format!("make process p env.PATH=/bin:/usr/bin {}", shell(script)));
+    let path = gate.path();
+    let script =
+        format!("for i in 1 2 3; do read x < {path}; echo $i; read x < {path}; echo $i >&2; done");
+    session.ask(format!("make process p {}", shell(&script)));
+    let mut exact = Exact::tcp(&papad);
+    for write in 1..=6 {
+        gate.send_line();
+        eventually("it has written", || {
+            number_of(&exact.ask_line("list processes p"), "next") == 2 * write
+        });
+    }
     session.watch("p", 1);
     let frames = read_until_closed(&mut session, "p");
     assert_eq!(frames.len(), 7, "{frames:?}");
@@ -160,7 +172,8 @@ fn unacknowledged_output_comes_again_after_the_watcher_has_gone() {
     first.watch("p", 1);
     let seen = first.read_batch();
     assert!(matches!(seen.as_slice(), [frame] if out("p", "before\n", frame)), "{seen:?}");
-    drop(first);
+    // Else output would be kept for it, too.
+    first.leave();
 
     let mut second = papad.session();
     second.watch("p", 1);
