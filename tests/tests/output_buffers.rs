@@ -1,7 +1,8 @@
 //! Output buffers: what fits arrives whole, and of what does not, the newest.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use papad_tests::{Papad, Recording, ScratchDir, eventually, shell, wait_for_end};
+use papad_tests::exact::{Exact, Seen};
+use papad_tests::{Fifo, Papad, Recording, ScratchDir, eventually, shell, wait_for_end};
 
 /// `count` lines of nine bytes, each of which tells its place: `seq 10000000 ...`.
 fn numbered_lines(count: usize) -> Vec<u8> {
@@ -69,11 +70,21 @@ fn output_beyond_the_buffer_pushes_out_the_oldest() {
 
 #[test]
 fn a_small_buffer_keeps_the_last_writes_whole() {
+    let scratch = ScratchDir::new();
+    let gate = Fifo::new(&scratch, "gate");
     let papad = Papad::start();
-    // The pauses keep the writes apart: what is written within a millisecond is one chunk.
+    let wait = format!("read x < {}", gate.path());
     let script =
-        shell("echo a line too long; sleep .05; echo Args:; sleep .05; printf done >&2; exit 4");
-    papad.session().ask(format!("make process p env.PATH=/bin:/usr/bin bufsize=14 {script}"));
+        format!("echo a line too long; {wait}; echo Args:; {wait}; printf done >&2; exit 4");
+    papad.session().ask(format!("make process p bufsize=14 {}", shell(&script)));
+    // This keeps the writes apart: what a watcher was sent up to its end is a chunk that grows no more.
+    let mut exact = Exact::tcp(&papad);
+    exact.ask("watch p mode=peek");
+    for end in [16, 22] {
+        let is_last = |seen| matches!(seen, Seen::Data { position, data, .. } if position + data.len() as u64 == end);
+        while !is_last(exact.next_seen()) {}
+        gate.send_line();
+    }
     assert_eq!(
         kept_of(&papad, "p"),
         Recording { out: b"Args:\n".into(), err: b"done".into(), code: Some(4) }
