@@ -5,7 +5,7 @@ use std::net::TcpStream;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use papad_tests::{Frame, Papad, Session, field, pid_of, procfs, shell, wait_for_end};
+use papad_tests::{Papad, Session, field, pid_of, procfs, shell, wait_for_end};
 
 /// A process that runs, one that has ended with 3, a socket and a value; returns the pid of the
 /// first and the port.
@@ -37,11 +37,9 @@ fn a_killed_manager_leaves_everything_as_it_is() {
     assert!(is_running(running));
     TcpStream::connect(("127.0.0.1", port)).unwrap();
     assert_eq!(next.ask("get value"), "kept");
-    next.send("watch processes ended\n");
-    next.expect("Watching 1\n");
-    let frames = next.read_batch();
-    assert!(matches!(&frames[0], Frame::Output { data, .. } if data == b"unread\n"), "{frames:?}");
-    assert!(matches!(&frames[1], Frame::Closed { code: 3, .. }), "{frames:?}");
+    next.watch("ended", 1);
+    let ended = &next.watch_on()["ended"];
+    assert_eq!((ended.text(), ended.code), ("unread\n", Some(3)));
 }
 
 #[test]
