@@ -22,7 +22,8 @@ fn the_reply_is_the_line_of_the_list() {
     assert_eq!(line, format!("p pid={pid} running=True started={started} args=/bin/sleep 1000"));
     assert!(started.contains('.') && started.parse::<f64>().unwrap() > 1.6e9, "{started}");
     session.ask_expecting("list processes", &line);
-    assert_eq!(procfs::stat(pid).unwrap().comm, "sleep");
+    // exec gives it its name a moment after papad has gone on.
+    eventually("it is the program", || procfs::stat(pid).unwrap().comm == "sleep");
 }
 
 #[test]
@@ -215,6 +216,9 @@ fn a_command_that_cannot_be_run_leaves_nothing_behind() {
         )
     };
     eventually("the first failures are cleared away", || counts().0 == 1);
+    // This is answered when the keeper has heard all that it was told before.
+    session.ask("make socket other");
+    session.ask_expecting("remove sockets other", "");
     let before = counts();
     for _ in 0..20 {
         fail(&mut session);
