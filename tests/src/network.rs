@@ -1,10 +1,25 @@
-//! Network namespaces of a test's own.
+//! Network namespaces and ports of a test's own.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
+
+/// A port of 127.0.0.1 that nobody else is given, by bind(2) or connect(2), for as long as the
+/// socket that is bound there lives. It is not listened on, and bound with `SO_REUSEADDR`, so that
+/// whoever asks for this very port in the same way, as papad does, has it.
+#[must_use]
+pub fn reserve_port() -> (OwnedFd, u16) {
+    let (kind, flags) = (SockType::Stream, SockFlag::SOCK_CLOEXEC);
+    let bound = socket::socket(AddressFamily::Inet, kind, flags, None).unwrap();
+    socket::setsockopt(&bound, sockopt::ReuseAddr, &true).unwrap();
+    socket::bind(bound.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let port = socket::getsockname::<SockaddrIn>(bound.as_raw_fd()).unwrap().port();
+    (bound, port)
+}
 
 /// Whether ip(8) is there to make interfaces with.
 #[must_use]

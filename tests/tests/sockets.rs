@@ -8,28 +8,17 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 
-use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, UnixAddr, sockopt};
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
+use papad_tests::network::reserve_port;
 use papad_tests::{Papad, ScratchDir, field};
 
 fn port_of(line: &str) -> u16 {
     field(line, "port").parse().unwrap()
 }
 
-/// Whether somebody listens there. Where nobody does, a connection may still come about, with
-/// itself: when the kernel happens to choose the same port for its other end.
+/// Whether somebody listens there.
 fn listens(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-        .is_ok_and(|stream| stream.local_addr().unwrap() != stream.peer_addr().unwrap())
-}
-
-/// A port that nobody uses at the moment. It was bound and not listened on, and with
-/// `SO_REUSEADDR` as papad does, so that a late copy of the descriptor is in nobody's way.
-fn free_port() -> u16 {
-    let bound = socket::socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)
-        .unwrap();
-    socket::setsockopt(&bound, sockopt::ReuseAddr, &true).unwrap();
-    socket::bind(bound.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-    socket::getsockname::<SockaddrIn>(bound.as_raw_fd()).unwrap().port()
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 fn has_ipv6() -> bool {
@@ -58,7 +47,7 @@ fn without_options_it_is_a_listener_on_the_loopback_at_a_free_port() {
 fn host_port_and_backlog_are_as_given() {
     let papad = Papad::start();
     let mut session = papad.session();
-    let port = free_port();
+    let (_reserved, port) = reserve_port();
     let line = session.ask(format!("make socket s backlog=17 port={port} host=127.0.0.2"));
     let fileno = field(&line, "fileno");
     assert_eq!(
@@ -279,7 +268,8 @@ fn the_same_name_with_other_parameters_is_refused() {
     session.ask_expecting("make socket s host=127.0.0.2", &refused);
     session.ask_expecting("make socket s path=/tmp/x", &refused);
     session.ask_expecting("make socket s interface=lo", &refused);
-    session.ask_expecting(format!("make socket s port={}", free_port()), &refused);
+    let (_reserved, port) = reserve_port();
+    session.ask_expecting(format!("make socket s port={port}"), &refused);
     session.ask_expecting("list sockets", &line);
 }
 
@@ -341,7 +331,8 @@ fn sockets_are_listed_in_order_by_name_wildcard_and_file_number() {
 fn a_removed_socket_is_closed() {
     let papad = Papad::start();
     let mut session = papad.session();
-    let port = port_of(&session.ask("make socket s"));
+    let (_reserved, port) = reserve_port();
+    session.ask(format!("make socket s port={port}"));
     // More than once: it is closed by the time of the reply, not soon after.
     for _ in 0..20 {
         session.ask_expecting("remove sockets s", "");

@@ -4,7 +4,8 @@
 
 use std::net::TcpListener;
 
-use papad_tests::{FakeSystemd, Papad, field};
+use papad_tests::network::reserve_port;
+use papad_tests::{FakeSystemd, Papad};
 
 #[test]
 fn a_port_is_free_when_the_reply_says_that_its_socket_is_removed() {
@@ -12,8 +13,9 @@ fn a_port_is_free_when_the_reply_says_that_its_socket_is_removed() {
     let papad = Papad::builder().under(&systemd).start();
     let mut session = papad.session();
     for _ in 0..20 {
-        let socket = session.ask("make socket s");
+        let (_reserved, port) = reserve_port();
+        session.ask(format!("make socket s port={port}"));
         session.ask_expecting("remove sockets s", "");
-        TcpListener::bind(("127.0.0.1", field(&socket, "port").parse().unwrap())).unwrap();
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::{fs, path};
 
+use papad_tests::network::reserve_port;
 use papad_tests::{Papad, ScratchDir};
 use serde_json::{Value, json};
 
@@ -21,8 +22,9 @@ fn port(said: &str) -> u16 {
 fn a_socket_listens_where_the_command_says_until_it_is_removed() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
-    let said = ctl.ok(&["socket", "make", "web", "--backlog", "7"]);
-    let address = format!("127.0.0.1:{}", port(&said));
+    let (_reserved, port) = reserve_port();
+    let address = format!("127.0.0.1:{port}");
+    let said = ctl.ok(&["socket", "make", "web", "--backlog", "7", "--port", &port.to_string()]);
     assert_eq!(said, format!("web listens at {address}\n"));
     drop(TcpStream::connect(&address).unwrap());
     // As often as one likes.
