@@ -17,8 +17,8 @@ use nix::unistd::Pid;
 use papad_tests::exact::{Exact, Seen, number_of, script};
 use papad_tests::kills::{Client, Random};
 use papad_tests::{
-    FakeSystemd, Fifo, Papad, ScratchDir, Session, eventually, field, papad_program, pid_of,
-    procfs, shell, wait_for_end,
+    FakeSystemd, Fifo, Papad, ScratchDir, Session, eventually, field, make_stopped, papad_program,
+    pid_of, procfs, shell, wait_for_end,
 };
 
 /// What a papad stores that hosts nothing.
@@ -44,9 +44,12 @@ fn ready_is_said_by_the_main_process_when_sessions_are_served() {
     let systemd = FakeSystemd::new();
     let papad = start(&systemd);
     systemd.wait_for(0, "READY=1");
-    let tasks = fs::read_dir(format!("/proc/{}/task", papad.server_pid())).unwrap();
-    let mut names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
-    assert!(names.any(|name| name.unwrap() == "accept\n"), "the server accepts connections");
+    // The thread is there, and gives itself its name when it is given a processor.
+    eventually("the server accepts connections", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", papad.server_pid())).unwrap();
+        let mut names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")));
+        names.any(|name| name.unwrap() == "accept\n")
+    });
     let said = systemd.said();
     assert!(said.contains(&"STATUS=Ready, with server 1".to_owned()), "{said:?}");
     assert!(said.contains(&format!("MAINPID={}", papad.keeper_pid())), "{said:?}");
@@ -106,7 +109,7 @@ fn what_was_passed_to_another_process_is_not_taken() {
     let scratch = ScratchDir::new();
     let path = scratch.join("papad.sock");
     let mut papad = Command::new(papad_program())
-        .args(["-u", &path])
+        .args(["-p", "0", "-u", &path])
         .env("LISTEN_PID", "1")
         .env("LISTEN_FDS", "1")
         .stderr(std::process::Stdio::null())
@@ -202,10 +205,9 @@ fn every_byte_of_a_flood_comes_through_kills_of_both() {
 
 /// Sets a value again and again, until papad is gone, and returns the last number that it told to
 /// be kept. The journal is compacted over and over.
-fn set_until_gone(papad: &Papad, first: usize) -> usize {
+fn set_until_gone(mut client: Client, first: usize) -> usize {
     let mut number = first;
     let filler = "x".repeat(5000);
-    let mut client = Client::connect(papad).unwrap();
     while client.ask(&format!("set v {}.{filler}", number + 1)).is_ok() {
         number += 1;
     }
@@ -228,11 +230,18 @@ fn no_value_is_lost_by_kills_of_both_while_the_journal_is_compacted() {
     let mut papad = start(&systemd);
     let mut random = Random::from_environment();
     let mut number = 0;
-    for _ in 0..15 {
+    let journals = || -> Vec<String> {
+        systemd.stored().into_iter().filter(|name| name.starts_with("journal.")).collect()
+    };
+    let mut rounds = 0;
+    // How much is set in a round is a matter of time, too.
+    while rounds < 15 || journals() == ["journal.1"] {
+        rounds += 1;
         // In the middle of something, which is a matter of time.
         let pause = Duration::from_micros(random.below(60_000));
+        let client = Client::connect(&papad).unwrap();
         number = thread::scope(|scope| {
-            let setting = scope.spawn(|| set_until_gone(&papad, number));
+            let setting = scope.spawn(|| set_until_gone(client, number));
             thread::sleep(pause);
             let server = papad.server_pid();
             kill(Pid::from_raw(papad.keeper_pid()), Signal::SIGKILL).unwrap();
@@ -243,10 +252,7 @@ fn no_value_is_lost_by_kills_of_both_while_the_journal_is_compacted() {
         papad = start(&systemd);
         number = expect_kept(&papad, number);
     }
-    let journals: Vec<String> =
-        systemd.stored().into_iter().filter(|name| name.starts_with("journal.")).collect();
-    assert_eq!(journals.len(), 1, "{journals:?}");
-    assert_ne!(journals, ["journal.1"], "it was compacted");
+    assert_eq!(journals().len(), 1, "{:?}", journals());
 }
 
 #[test]
@@ -255,15 +261,16 @@ fn a_new_journal_counts_only_when_it_is_stored() {
     let mut papad = start(&systemd);
     papad.session().ask("list values");
     let (keeper, server) = (papad.keeper_pid(), papad.server_pid());
+    let client = Client::connect(&papad).unwrap();
+    // A keeper that stands still stores nothing: the server may not go on in a new journal.
+    kill(Pid::from_raw(keeper), Signal::SIGSTOP).unwrap();
+    let journals = || {
+        let files = procfs::open_files(server);
+        files.values().filter(|file| file.contains("papad-journal")).count()
+    };
+    let only = journals();
     let told = thread::scope(|scope| {
-        let setting = scope.spawn(|| set_until_gone(&papad, 0));
-        // A keeper that stands still stores nothing: the server may not go on in a new journal.
-        kill(Pid::from_raw(keeper), Signal::SIGSTOP).unwrap();
-        let journals = || {
-            let files = procfs::open_files(server);
-            files.values().filter(|file| file.contains("papad-journal")).count()
-        };
-        let only = journals();
+        let setting = scope.spawn(|| set_until_gone(client, 0));
         eventually("the server has a new journal", || journals() > only);
         kill(Pid::from_raw(keeper), Signal::SIGKILL).unwrap();
         let _ = kill(Pid::from_raw(server), Signal::SIGKILL);
@@ -292,7 +299,12 @@ fn the_next_server_waits_for_children_that_the_last_one_was_making() {
     let said = systemd.said().len();
     let papad = start(&systemd);
     papad.wait_for_log("waiting until the last server's children are on their own");
-    assert_eq!(systemd.said().len(), said, "nobody is served");
+    // Unless this test has taken longer than papad waits for such a child.
+    let is_served = systemd.said().len() != said;
+    assert!(
+        !is_served || papad.log().contains("is late; going on without it"),
+        "somebody is served"
+    );
     drop(child);
     systemd.wait_for(said, "READY=1");
     assert_eq!(systemd.stored(), ["control.0", "control.1", "journal.1", "server.2"]);
@@ -344,7 +356,8 @@ fn hosted_processes_know_nothing_of_systemd() {
     let systemd = FakeSystemd::new();
     let papad = start(&systemd);
     let mut session = papad.session();
-    let pid = pid_of(&make(&systemd, &mut session, "p", "/bin/sleep 1000"));
+    let pid = make_stopped(&mut session, "p", "", "");
+    systemd.look_after(pid);
     for pid in [pid, papad.server_pid()] {
         let environment = environment(pid);
         assert!(!environment.contains("NOTIFY_SOCKET"), "{environment}");
@@ -414,7 +427,10 @@ fn endpoints_that_are_not_asked_for_any_more_are_closed() {
     let papad = Papad::builder().unix_path(&new).under(&systemd).start();
     assert_eq!(papad.port(), port);
     papad.connect_unix().expect(papad_tests::BANNER);
-    let refused = UnixStream::connect(&former).unwrap_err();
-    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    // systemd may close it a moment later, and so may a program that another test is starting.
+    eventually("nobody listens at the former path", || {
+        let connected = UnixStream::connect(&former);
+        connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    });
     assert_eq!(systemd.stored().iter().filter(|name| name.starts_with("control.")).count(), 3);
 }
