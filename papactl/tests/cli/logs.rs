@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use papad_tests::exact::{Exact, make_writer, number_of, script};
-use papad_tests::{Fifo, Papad, ScratchDir, eventually, wait_for_end, wait_readable};
+use papad_tests::exact::{Exact, make_writer, number_of, read_data, script, wait_until_closed};
+use papad_tests::{Fifo, Papad, ScratchDir, eventually, wait_readable};
 use serde_json::{Value, json};
 
 use crate::ctl::{Ctl, Ran};
@@ -20,11 +20,11 @@ fn make(exact: &mut Exact, name: &str, what: &str) {
     exact.ask_line(format!("make process {name} {}", script(what)));
 }
 
-/// Makes one and waits until it has ended.
+/// Makes one and waits until it has ended, and papad has all of its output.
 #[track_caller]
 fn make_ended(papad: &Papad, name: &str, what: &str) {
     make(&mut Exact::tcp(papad), name, what);
-    wait_for_end(&mut papad.session(), name);
+    wait_until_closed(papad, name);
 }
 
 /// Waits until papad has so much of a process's output.
@@ -141,10 +141,13 @@ fn several_are_put_in_the_order_of_time() {
     for (name, gate) in names.iter().zip(&gates) {
         make(&mut exact, name, &format!("while read line; do echo $line; done < {}", gate.path()));
     }
+    // What a watcher was sent up to its end is a frame with a time of its own.
+    let mut watching = Exact::tcp(&papad);
+    watching.ask("watch a long mode=peek");
     for round in 0..ROUNDS {
-        for (name, gate) in names.iter().zip(&gates) {
+        for gate in &gates {
             gate.send(&format!("{round:03}"));
-            wait_for_output(&mut exact, name, 4 * (round as u64 + 1));
+            assert_eq!(read_data(&mut watching, 4), format!("{round:03}\n").as_bytes());
         }
     }
     let expected: Vec<String> =
@@ -234,7 +237,7 @@ fn lines_are_as_old_as_their_first_byte() {
     // Times are told in milliseconds: the rest is to have a later one.
     thread::sleep(Duration::from_millis(2));
     go.send_line();
-    wait_for_end(&mut papad.session(), "job");
+    wait_until_closed(&papad, "job");
     let lines = objects(&ctl.ok(&["logs", "job", "--json"]));
     let texts: Vec<_> = lines.iter().map(|line| line["text"].as_str().unwrap_or("-")).collect();
     assert_eq!(texts, ["old", "half", "new", "-"]);
@@ -282,7 +285,7 @@ fn what_is_lost_is_said() {
     let ctl = Ctl::of(&papad);
     Exact::tcp(&papad)
         .ask_line(format!("make process job bufsize=4k {}", script("seq 10000; echo end")));
-    wait_for_end(&mut papad.session(), "job");
+    wait_until_closed(&papad, "job");
     let info = ctl.json(&["ps"])[0].clone();
     let (lost, written) = (info["lost"].as_u64().unwrap(), info["written"].as_u64().unwrap());
     let ran = ctl.run(&["logs", "job"]);
