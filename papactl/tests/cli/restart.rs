@@ -57,9 +57,9 @@ fn what_does_not_end_is_not_made_again_and_the_others_are() {
     let before = pids();
     // b takes a signal that a does not mind, since a is stopped.
     ctl.ok(&["signal", "STOP", "a"]);
-    let ran = ctl.run(&["restart", "a", "b", "--grace=500ms"]);
+    let ran = ctl.run(&["restart", "a", "b", "--grace=5s"]);
     assert_eq!(ran.status, Some(6));
-    assert!(ran.error().starts_with("papactl: a still runs after 500ms; "), "{}", ran.error());
+    assert!(ran.error().starts_with("papactl: a still runs after 5s; "), "{}", ran.error());
     let after = pids();
     assert_eq!((after.0 == before.0, after.1 == before.1), (true, false));
     ctl.ok(&["restart", "a", "--grace=1ms", "--kill"]);

@@ -47,13 +47,13 @@ fn what_does_not_end_is_told_or_killed() {
     run_stubborn(&ctl, "a", &scratch);
     run_stubborn(&ctl, "b", &scratch);
     run(&ctl, "c", "exec sleep 1000");
-    let words = ["stop", "a", "b", "c", "--grace", "500ms"];
+    let words = ["stop", "a", "b", "c", "--grace", "5s"];
     let ran = ctl.run(&words);
     assert_eq!(ran.status, Some(6));
     assert_eq!(ran.text(), "c has ended (signal TERM)\n", "the others are not waited for");
     assert_eq!(
         ran.error(),
-        "papactl: a and b still run after 500ms; \"papactl stop --kill a b\" ends what does not\n"
+        "papactl: a and b still run after 5s; \"papactl stop --kill a b\" ends what does not\n"
     );
     assert_eq!(
         ctl.ok(&[&words[..], &["--kill"]].concat()),
