@@ -6,8 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use papad_tests::continuity::{Subject, Unchanged, oldest_program, sessions_go_on};
-use papad_tests::exact::Seen;
-use papad_tests::{eventually, papad_program};
+use papad_tests::exact::{Seen, wait_until_closed};
+use papad_tests::papad_program;
 
 /// Upgrades to this program and waits until keeper and server are nothing else.
 fn change_to(subject: &Subject, program: &Path) {
@@ -34,9 +34,7 @@ fn the_oldest_version_and_this_one_take_over_from_each_other() {
         session.ask(line);
     }
     session.ask(format!("make socket unix path={}", subject.scratch.join("unix")));
-    eventually("what is to end has ended", || {
-        session.ask_line("list processes unread").contains(" state=exited ")
-    });
+    wait_until_closed(&subject.papad, "unread");
     let echo = subject.make_echo("echo", 7);
     let keeper = subject.papad.keeper_pid();
     let mut watcher = subject.exact();

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use papad_tests::continuity::{Subject, Unchanged, open_files};
+use papad_tests::exact::wait_until_closed;
 use papad_tests::kills::{Patient, Random, socket_round};
 use papad_tests::{eventually, procfs};
 
@@ -82,9 +83,8 @@ fn make_residents(subject: &Subject) {
         session.ask(line);
     }
     session.ask(format!("make socket resident.unix path={}", subject.scratch.join("resident")));
-    eventually("what is to end has ended", || {
-        session.ask_line("list processes resident.ended").contains(" state=exited ")
-    });
+    session.leave();
+    wait_until_closed(&subject.papad, "resident.ended");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 use papad_tests::continuity::{Subject, Unchanged, open_files, sessions_go_on};
-use papad_tests::exact::{Seen, value_of};
+use papad_tests::exact::{Seen, value_of, wait_until_closed};
 use papad_tests::{copy_program, eventually, procfs};
 
 #[test]
@@ -55,6 +55,8 @@ fn a_program_elsewhere_becomes_server_and_then_keeper() {
 #[test]
 fn keeper_and_server_end_up_with_what_they_had_and_the_keeper_with_its_pid() {
     let subject = Subject::start();
+    let count_pipes = |files: &[String]| files.iter().filter(|kind| *kind == "pipe").count();
+    let pipes = open_files(&subject).map(|files| count_pipes(&files));
     let mut session = subject.exact();
     for line in [
         "make process running -- /bin/sleep 1000",
@@ -65,8 +67,10 @@ fn keeper_and_server_end_up_with_what_they_had_and_the_keeper_with_its_pid() {
         session.ask(line);
     }
     session.ask(format!("make socket unix path={}", subject.scratch.join("unix")));
-    eventually("what is to end has ended", || {
-        session.ask_line("list processes ended").contains(" state=exited ")
+    wait_until_closed(&subject.papad, "ended");
+    // Its pipes are closed a moment later. Those of the other one are left.
+    eventually("the pipes of what has ended are closed", || {
+        open_files(&subject).map(|files| count_pipes(&files)) == pipes.map(|pipes| pipes + 2)
     });
     let mut unchanged = Unchanged::look(&subject);
     let keeper = subject.papad.keeper_pid();
