@@ -285,10 +285,11 @@ mod tests {
     fn what_was_started_at_another_time_is_another_process() {
         let before = since_boot();
         let mut child = run("read line");
+        let after = since_boot();
         let (pid, keeper) = (child.id() as i32, getpid().as_raw());
-        for other in [before + SECOND, before - MAKING - SECOND] {
+        for other in [after + SECOND, before - MAKING - SECOND] {
             let found = find(pid, Started::After(other), keeper).unwrap();
-            assert!(matches!(found, Found::Other), "{other} {before}");
+            assert!(matches!(found, Found::Other), "{other} {before} {after}");
         }
         child.kill().unwrap();
         child.wait().unwrap();
@@ -296,9 +297,10 @@ mod tests {
 
     #[test]
     fn without_a_recorded_start_the_wall_clock_counts_for_orphans_alone() {
+        let before = now();
         let mut child = run("read line");
         let (pid, keeper) = (child.id() as i32, getpid().as_raw());
-        let long_ago = Started::about(Time(now().0 - CLOCKS_APART - SECOND));
+        let long_ago = Started::about(Time(before.0 - CLOCKS_APART - SECOND));
         assert!(matches!(find(pid, long_ago, keeper).unwrap(), Found::Child));
         assert!(matches!(find(pid, long_ago, keeper + 1).unwrap(), Found::Other));
         let just_now = Started::about(now());
