@@ -249,6 +249,9 @@ impl Papad {
         let server = Pid::from_raw(self.server().pid);
         // It is not to have the time to start another keeper.
         kill(server, Signal::SIGSTOP).unwrap();
+        eventually("the server stands still", || {
+            procfs::stat(server.as_raw()).is_none_or(|server| server.state == 'T')
+        });
         for pid in [Pid::from_raw(self.keeper_pid()), server] {
             kill(pid, Signal::SIGKILL).unwrap();
         }
