@@ -9,9 +9,10 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::name::{Noun, Patterns};
 use papa_protocol::text::shown;
 
+use super::Server;
+use super::admission::Admission;
 use super::upgrade::Awaited;
 use super::watch::Watch;
-use super::{Admission, Server};
 use crate::bounds::Bound;
 use crate::limit;
 use crate::processes::{Identity, Numbers, Process, Spec};

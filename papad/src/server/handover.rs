@@ -15,13 +15,14 @@ use nix::unistd::Uid;
 
 use papa_protocol::frame::Time;
 
+use super::admission::Admission;
 use super::client::{Client, Out};
 use super::lines::{self, Lines, Telnet};
 use super::session::{Activity, Dialect, Session};
 use super::sessions::{self, Info};
 use super::upgrade::Awaited;
 use super::watch::{self, Watch};
-use super::{Admission, Server, exact};
+use super::{Server, exact};
 use crate::gate::Parcel;
 use crate::journal::{self, Fields, Record, parse_number};
 use crate::link::Held;

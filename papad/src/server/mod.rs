@@ -2,6 +2,7 @@
 //! instant; starting it is recovering it.
 
 mod accept;
+mod admission;
 mod client;
 mod command;
 mod exact;
@@ -24,23 +25,21 @@ mod sessions;
 mod upgrade;
 mod watch;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Pid, Uid};
+use nix::unistd::Pid;
 
 use accept::Doors;
 use lifeline::Lifeline;
 use mark::{Mark, Place};
-use papa_protocol::exact::Failure;
 use papa_protocol::frame::Time;
 use refusals::Refusals;
 use replay::Replayed;
@@ -55,7 +54,7 @@ use crate::journal::{Fields, Journal, Record};
 use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::processes::{Defaults, Processes, now};
 use crate::sockets::Sockets;
-use crate::values::{Disk, SessionId, Values};
+use crate::values::{Disk, Values};
 use crate::{keeper, launch, limit, log, sys};
 
 /// What all sessions share.
@@ -389,58 +388,6 @@ impl Server {
     /// Whether papad holds nothing.
     fn is_idle(&self) -> bool {
         self.processes.is_empty() && self.sockets.is_empty() && self.values.is_empty()
-    }
-
-    /// Adds a session of this user.
-    ///
-    /// # Errors
-    /// There are as many as may be.
-    fn admit(self: &Arc<Server>, peer: String, uid: Uid) -> Result<Admission, Failure> {
-        self.exit_if_idle.store(false, Ordering::SeqCst);
-        let id = self.sessions.add(peer, uid)?;
-        Ok(Admission::of(self, id))
-    }
-}
-
-/// A session's place among those that are served.
-struct Admission {
-    server: Arc<Server>,
-    id: SessionId,
-    doing: Cell<&'static str>,
-}
-
-impl Admission {
-    fn of(server: &Arc<Server>, id: SessionId) -> Admission {
-        Admission { server: Arc::clone(server), id, doing: Cell::new(sessions::NOTHING) }
-    }
-
-    /// Has the list of sessions say what this one does. Most do the same as before.
-    fn is_doing(&self, what: &'static str) {
-        if self.doing.replace(what) != what {
-            self.server.sessions.set_doing(self.id, what);
-        }
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        let server = &self.server;
-        if let Err(error) = server.values.end_session(self.id) {
-            log::error!("server", "a session's values stay: {error}");
-        }
-        let was_last = server.sessions.remove(self.id);
-        server.gate.one_less();
-        if !was_last || !server.exit_if_idle.load(Ordering::SeqCst) {
-            return;
-        }
-        // A session that has just begun can change nothing from here on.
-        let Some(_still) = server.journal.hold_still() else { return };
-        if server.is_idle() {
-            log::info!("server", "idle, as exit-if-idle wants it");
-            // Without a keeper there is nobody left to tell.
-            let _ = server.link.tell_keeper(&ToKeeper::Leave);
-            std::process::exit(0);
-        }
     }
 }
 

@@ -4,11 +4,12 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::PROMPT;
 use papa_protocol::{command, exact, words};
 
+use super::admission::Admission;
 use super::client::Client;
 use super::command::{Reply, on_one_line};
+use super::guard;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::watch::Watch;
-use super::{Admission, guard};
 use crate::bounds::Bound;
 
 /// Takes commands until the session is to do something else.

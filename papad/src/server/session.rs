@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use papa_protocol::exact::{Failure, write_error};
 use papa_protocol::frame::BANNER;
 
+use super::admission::Admission;
 use super::client::{Client, Out};
 use super::lines::Lines;
 use super::upgrade::{self, Awaited};
 use super::watch::Watch;
-use super::{Admission, exact, handover, named, papa};
+use super::{exact, handover, named, papa};
 use crate::bounds::Bound;
 use crate::{log, memory};
 

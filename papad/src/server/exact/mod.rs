@@ -11,10 +11,11 @@ use std::sync::Arc;
 use papa_protocol::exact::{self, Failure, Frame, Hello, Request, WatchRequest};
 use papa_protocol::quoted;
 
+use super::Server;
+use super::admission::Admission;
 use super::client::Client;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::upgrade::Awaited;
-use super::{Admission, Server};
 use crate::bounds::{Bound, Bounds};
 
 pub(super) use watch::{TellWatched, TellWildcard, Told, Watching};

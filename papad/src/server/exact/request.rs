@@ -10,9 +10,10 @@ use papa_protocol::exact::{self, Code, Failure, Fetched, Line, Request};
 use papa_protocol::name::{Noun, Pattern, Patterns};
 use papa_protocol::text::shown;
 
+use super::super::Server;
+use super::super::admission::Admission;
 use super::super::command::gather;
 use super::super::lines::Lines;
-use super::super::{Admission, Server};
 use super::{Answer, Outcome, show, status};
 use crate::limit;
 use crate::processes::{Identity, Numbers, Process, Spec};
