@@ -1,5 +1,7 @@
 //! A watching session in protocol 2: frames stream out while acknowledgements come in.
 
+mod told;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
@@ -14,16 +16,16 @@ use papa_protocol::text::shown;
 
 use super::super::Server;
 use super::super::client::Client;
-use super::super::handover::ById;
 use super::super::session::Ended;
 use super::super::watch::detach;
 use super::check_words;
 use crate::bounds::Bound;
 use crate::processes::{
-    Exit, Frames, Next, NoReader, Numbers, Piece, Place, Process, ReaderId, Sent, Start, Waker,
-    Wants,
+    Exit, Frames, Next, NoReader, Numbers, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
 };
 use crate::{limit, log};
+
+pub(in crate::server) use told::{TellWatched, TellWildcard, Told};
 
 /// Bytes of output that are gathered before they are sent.
 const BATCH: u64 = 256 * 1024;
@@ -349,89 +351,12 @@ impl Watching {
         self.let_go_of_the_over();
         Ok(Ok(()))
     }
-
-    /// What another server is to know, so that it can go on with this watch. What has joined by
-    /// now is said in `out`.
-    pub(in crate::server) fn told(&mut self, out: &mut Vec<u8>) -> Told {
-        self.join_new(out);
-        let watched = self.watched.iter().map(|watched| TellWatched {
-            process: watched.process.id,
-            name: watched.process.name.clone(),
-            place: watched.process.place(watched.reader).unwrap_or_default(),
-            wants: watched.wants,
-            until: watched.until,
-            has_ended: watched.has_ended,
-            is_over: watched.is_over,
-        });
-        let wildcards = self.wildcards.iter().map(|Wildcard { patterns, wants }| TellWildcard {
-            patterns: patterns.words().to_vec(),
-            wants: *wants,
-        });
-        Told {
-            watched: watched.collect(),
-            wildcards: wildcards.collect(),
-            window: self.window,
-            over: self.over.iter().cloned().collect(),
-        }
-    }
-
-    /// Goes on with the watch of another server.
-    pub(in crate::server) fn resume(
-        server: &Arc<Server>,
-        told: Told,
-        by_id: &ById,
-        out: &mut Vec<u8>,
-    ) -> io::Result<Watching> {
-        let mut watching = Watching::empty(server, told.window)?;
-        watching.over = told.over.into();
-        for TellWildcard { patterns, wants } in told.wildcards {
-            watching.wildcards.push(Wildcard { patterns: Patterns::new(patterns), wants });
-        }
-        for told in told.watched {
-            let Some(process) = by_id.get(&told.process).map(Arc::clone) else {
-                Frame::Removed { name: told.name }.write(out);
-                continue;
-            };
-            let TellWatched { place, wants, until, has_ended, is_over, .. } = told;
-            let reader = process.attach_again(Arc::clone(&watching.waker), wants, place);
-            watching.watched.push(Watched { process, reader, wants, until, has_ended, is_over });
-        }
-        Ok(watching)
-    }
 }
 
 /// What is answered of a process that is watched from now on, and from this position.
 fn opening(process: &Arc<Process>, from: u64) -> Vec<u8> {
     let line = Line::new().pair("name", &process.name).number("id", process.id);
     line.number("pid", process.pid()).number("from", from).into_bytes()
-}
-
-/// A watch as one server tells another of it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::server) struct Told {
-    pub(in crate::server) watched: Vec<TellWatched>,
-    pub(in crate::server) wildcards: Vec<TellWildcard>,
-    pub(in crate::server) window: u64,
-    pub(in crate::server) over: Vec<Vec<u8>>,
-}
-
-/// A watched process as one server tells another of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) struct TellWatched {
-    pub(in crate::server) process: u64,
-    pub(in crate::server) name: Vec<u8>,
-    pub(in crate::server) place: Place,
-    pub(in crate::server) wants: Wants,
-    pub(in crate::server) until: Option<u64>,
-    pub(in crate::server) has_ended: bool,
-    pub(in crate::server) is_over: bool,
-}
-
-/// What new processes join by, as one server tells another of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) struct TellWildcard {
-    pub(in crate::server) patterns: Vec<Vec<u8>>,
-    pub(in crate::server) wants: Wants,
 }
 
 impl Watched {
