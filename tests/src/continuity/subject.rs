@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::binary::Build;
-use crate::exact::{Exact, Reply, number_of, script, value_of};
+use crate::exact::{Exact, Reply, number_of, script, value_of, wait_for_keeper};
 use crate::{Fifo, Papad, ScratchDir, copy_program, eventually, papad_program};
 
 /// A papad that runs from a copy of the program, in a directory of its own.
@@ -122,11 +122,15 @@ impl Subject {
     }
 
     /// Waits until the new version is on trial no more: the keeper is the program that is where
-    /// papad was started from.
+    /// papad was started from, and has gone on.
     #[track_caller]
     pub fn wait_for_keeper_to_change(&self) {
         let installed = fs::metadata(&self.program).unwrap().ino();
         eventually("the keeper is the new program", || self.keepers_program() == Some(installed));
+        // As that program it has to open first what it needs.
+        let mut exact = self.exact();
+        wait_for_keeper(&mut exact);
+        exact.leave();
     }
 
     /// The inode of the program that the keeper is.
