@@ -12,12 +12,16 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Keeper, Server, reap};
 use crate::link::{ANOTHER_UPGRADE, Held, Link, ToKeeper, ToServer};
 use crate::{launch, log, sys};
+
+/// Why there is no upgrade if nothing else was said.
+const ENDED: &str = "the new version ended before it could take over";
 
 /// How long a candidate may take to find out whether it can take over.
 const CHECKING_TIME: Duration = Duration::from_secs(10);
@@ -201,9 +205,7 @@ impl Keeper {
                     .and_then(|()| candidate.link.tell_server(&ToServer::Rehearse { skipped }));
                 match told {
                     Ok(()) => Succession::Checking(candidate, until),
-                    Err(error) => {
-                        self.fail_upgrade(candidate, &format!("it hears nothing: {error}"))
-                    }
+                    Err(error) => self.fail_upgrade(candidate, &unheard(&error)),
                 }
             }
             (Succession::Checking(candidate, _), Event::Said(ToKeeper::Able)) => {
@@ -239,7 +241,7 @@ impl Keeper {
                 | Succession::Parting(candidate, _)
                 | Succession::Taking(candidate, _),
                 Event::Ended,
-            ) => self.fail_upgrade(candidate, "the new version ended before it could take over"),
+            ) => self.fail_upgrade(candidate, ENDED),
             (Succession::Checking(candidate, _), Event::TimeIsUp) => {
                 self.fail_upgrade(candidate, "the new version does not say that it can take over")
             }
@@ -275,7 +277,7 @@ impl Keeper {
         sys::kill_point("keeper-calls");
         match told {
             Ok(()) => Succession::Taking(candidate, Instant::now() + TAKING_TIME),
-            Err(error) => self.fail_upgrade(candidate, &format!("it hears nothing: {error}")),
+            Err(error) => self.fail_upgrade(candidate, &unheard(&error)),
         }
     }
 
@@ -344,6 +346,15 @@ impl Keeper {
         if self.retiring.is_some_and(|pid| reap(pid).is_some()) {
             self.retiring = None;
         }
+    }
+}
+
+/// Why a candidate does not take over that could not be told something.
+fn unheard(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        // It has closed its end of the link; that it has ended is what the keeper hears next.
+        Some(Errno::EPIPE | Errno::ECONNRESET) => ENDED.to_owned(),
+        _ => format!("the new version hears nothing: {error}"),
     }
 }
 
