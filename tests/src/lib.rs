@@ -39,6 +39,6 @@ pub use papad::Papad;
 pub use python::run_python;
 pub use scratch::ScratchDir;
 pub use session::{BANNER, Session, argument, field, shell};
-pub use sys::{Attribute, attribute, find_key, join_keyring_with_a_key};
+pub use sys::{Attribute, attribute, find_key, heed_signals, join_keyring_with_a_key};
 pub use systemd::FakeSystemd;
 pub use watching::{Frame, Recording, Stream, Watched};

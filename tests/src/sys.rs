@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// The number of the first descriptor that is passed.
 const FIRST_PASSED: RawFd = 3;
@@ -42,6 +43,20 @@ pub(crate) fn pass_descriptors(command: &mut Command, fds: Vec<OwnedFd>) {
     };
     // SAFETY: it makes system calls and nothing else.
     unsafe { command.pre_exec(place) };
+}
+
+/// Has a command start with none of the signals ignored that end programs: the tests may run where
+/// some are, as under nohup(1), and a program that finds one ignored leaves it at that.
+pub fn heed_signals(command: &mut Command) {
+    let heed = || {
+        for number in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM] {
+            // SAFETY: there is no handler, only what the kernel does by itself.
+            unsafe { signal(number, SigHandler::SigDfl) }?;
+        }
+        Ok(())
+    };
+    // SAFETY: it makes system calls and nothing else.
+    unsafe { command.pre_exec(heed) };
 }
 
 /// Changes the credentials of the calling thread alone. That is what the system calls do; it is

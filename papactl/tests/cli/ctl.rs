@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use papad_tests::{Papad, papad_program};
+use papad_tests::{Papad, heed_signals, papad_program};
 use serde_json::Value;
 
 /// Variables by which surroundings say whether they want colours; some builds run in such.
@@ -56,6 +56,7 @@ impl Ctl {
         command.args(words).env("PAPA_ENDPOINT", &self.endpoint).env("PAPAD_BIN", papad_program());
         OF_COLOURS.iter().fold(&mut command, |command, name| command.env_remove(name));
         command.stdin(Stdio::null());
+        heed_signals(&mut command);
         command
     }
 
