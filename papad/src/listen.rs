@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -21,6 +22,9 @@ use crate::limit;
 
 /// Connections that may wait to be accepted, while a server starts again for instance.
 const BACKLOG: i32 = 1024;
+
+/// How long to wait for whoever has an address that is to be listened on.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens every endpoint that the options name and of which there is none among `existing`.
 ///
@@ -172,7 +176,7 @@ fn describe(address: SocketAddr, error: &io::Error) -> String {
     }
     match port_owner::find(address) {
         Some(owner) => format!("{address} is in use by {owner}"),
-        None if TcpStream::connect(address).is_ok() => {
+        None if TcpStream::connect_timeout(&address, PATIENCE).is_ok() => {
             format!("{address} is in use by another process, which cannot be seen from here")
         }
         None => format!("{address} is in use"),

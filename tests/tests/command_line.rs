@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
@@ -129,11 +129,30 @@ fn a_papad_that_is_stopped_while_it_starts_ends_in_order() {
 /// As in a program that a service has started with its own environment, but without its descriptors.
 #[test]
 fn descriptors_that_nobody_has_passed_are_not_taken() {
-    let mut papad = Papad::builder().after_shell("export LISTEN_FDS=1 LISTEN_PID=$$").start();
+    let scratch = ScratchDir::new();
+    // papad has a socket of its own to whoever listens there, and that is not what was passed.
+    let notify = scratch.join("notify");
+    let _systemd = UnixDatagram::bind(&notify).unwrap();
+    let variables = format!("export LISTEN_FDS=1 LISTEN_PID=$$ NOTIFY_SOCKET={notify}");
+    let mut papad = Papad::builder().after_shell(&variables).start();
     papad.wait_for_log("what systemd passed cannot be taken");
     papad.session().ask_expecting("set v 1", "");
     kill(Pid::from_raw(papad.keeper_pid()), Signal::SIGTERM).unwrap();
     assert!(papad.wait_for_exit().success());
+}
+
+#[test]
+fn a_second_signal_ends_papad_at_once_and_no_socket_is_left() {
+    let scratch = ScratchDir::new();
+    let own = scratch.join("papad.sock");
+    let mut papad = Papad::builder().unix_path(&own).start();
+    papad.session().ask_expecting("list values", "");
+    // Both are there before the keeper sees one.
+    for signal in [Signal::SIGSTOP, Signal::SIGTERM, Signal::SIGINT, Signal::SIGCONT] {
+        kill(Pid::from_raw(papad.keeper_pid()), signal).unwrap();
+    }
+    assert!(papad.wait_for_exit().success());
+    assert!(!Path::new(&own).exists());
 }
 
 #[test]

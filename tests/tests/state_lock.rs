@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
 use papad_tests::exact::Exact;
-use papad_tests::{FakeSystemd, Papad, ScratchDir, papad_program};
+use papad_tests::{FakeSystemd, Fifo, Papad, ScratchDir, papad_program};
 
 fn start(folder: &str, systemd: &FakeSystemd) -> Papad {
     Papad::builder().arg("--state-dir").arg(folder).under(systemd).start()
@@ -19,6 +19,18 @@ fn expect_refused(folder: &str) {
     assert_eq!(status.code(), Some(1));
     let refusal = format!("papad: cannot keep values in {folder}: another papad does\n");
     assert_eq!(String::from_utf8(stderr).unwrap(), refusal);
+}
+
+#[test]
+fn a_fifo_where_the_lock_should_be_is_not_waited_for() {
+    let scratch = ScratchDir::new();
+    let _fifo = Fifo::new(&scratch, "lock");
+    let folder = scratch.path().to_str().unwrap();
+    let args = ["-p", "0", "--state-dir", folder];
+    let Output { status, stderr, .. } = Command::new(papad_program()).args(args).output().unwrap();
+    assert_eq!(status.code(), Some(1));
+    let refusal = String::from_utf8(stderr).unwrap();
+    assert!(refusal.starts_with(&format!("papad: cannot keep values in {folder}: ")), "{refusal}");
 }
 
 #[test]

@@ -14,11 +14,13 @@ use crate::{listen, log, values};
 /// # Errors
 /// One sentence that says which endpoint could not be opened and why.
 pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
+    // Before anything is opened: descriptors that were not passed would be taken for what is.
+    let passed = systemd::take_passed();
     let mut holdings = Holdings::new(Service::from_environment());
     let mut activated = Vec::new();
     let mut control = Vec::new();
     let mut state_lock = None;
-    for (name, fd) in systemd::take_passed() {
+    for (name, fd) in passed {
         match name.parse() {
             Ok(held @ Held::Control(number)) => {
                 holdings.service().is_stored(held);

@@ -234,7 +234,12 @@ impl Keeper {
             (server, Event::Signal(Signal::SIGTERM | Signal::SIGINT)) => {
                 log::info!("keeper", "told to stop");
                 if self.leaving {
-                    // Twice is enough.
+                    // Twice is enough. What the server has open is not to be taken for somebody
+                    // else's.
+                    if let Server::Running { child: Some(child), .. } = server {
+                        let _ = kill(child, Signal::SIGKILL);
+                        let _ = sys::reap_at_end(child);
+                    }
                     return;
                 }
                 self.leave(&server);

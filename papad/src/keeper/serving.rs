@@ -69,8 +69,8 @@ impl Keeper {
                 }
             }
             self.held.service().status(&format!("The server {how}; starting it again"));
+            self.end_trial();
         }
-        self.end_trial();
         self.start.last_end = code;
     }
 

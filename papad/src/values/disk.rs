@@ -272,9 +272,10 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Opens a file, made if need be, that is its owner's alone.
+/// Opens a file, made if need be, that is its owner's alone. What is no file is not waited for.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    options.create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    options.create(true).mode(0o600).custom_flags(flags).open(path)
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

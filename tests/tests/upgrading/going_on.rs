@@ -191,3 +191,13 @@ fn the_signal_to_end_given_after_an_upgrade_is_obeyed() {
     assert!(subject.papad.wait_for_exit().success());
     assert!(!std::fs::exists(subject.papad.unix_path()).unwrap());
 }
+
+#[test]
+fn a_new_version_that_is_told_to_stop_is_not_said_to_have_failed() {
+    let mut subject = Subject::start();
+    subject.upgrade();
+    subject.signal_keeper(Signal::SIGTERM);
+    assert!(subject.papad.wait_for_exit().success());
+    let log = subject.papad.log();
+    assert!(!log.contains(" error "), "{log}");
+}
