@@ -1,20 +1,23 @@
 //! Giving memory back. An allocator keeps what was freed for what may come next: a papad that once
 //! held ten thousand processes would have the memory for them for years.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::cell::Cell;
 
 use crate::sys;
 
 /// So few things leave nothing behind that is worth giving back.
 const FEW: usize = 256;
 
-/// Whether much is free. The allocator is one for the whole program, and so is this.
-static IS_DUE: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    /// Whether this thread has let go of much. No other gives it back: what this one still needs
+    /// for its answer would lie in the midst of it.
+    static IS_DUE: Cell<bool> = const { Cell::new(false) };
+}
 
-/// Gives back what is free if it may be much. For whoever is about to wait: what was needed for a
-/// request is free by then, too.
+/// Gives back what is free if this thread has let go of much. For a thread that is about to wait or
+/// to end, and has let go of what it needed meanwhile, too.
 pub(crate) fn give_back_if_due() {
-    if IS_DUE.load(Ordering::Relaxed) && IS_DUE.swap(false, Ordering::Relaxed) {
+    if IS_DUE.take() {
         sys::give_back_free_memory();
     }
 }
@@ -29,7 +32,7 @@ impl HighWater {
     /// one, there are log2(n) of them.
     pub(crate) fn removed(&mut self, left: usize) {
         if self.has_fallen(left) {
-            IS_DUE.store(true, Ordering::Relaxed);
+            IS_DUE.set(true);
         }
     }
 

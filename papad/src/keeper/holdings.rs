@@ -41,6 +41,7 @@ impl Holdings {
     /// Closes what belongs to the change from one server to the next.
     pub(super) fn drop_passing(&mut self) {
         self.held.retain(|name, _| !name.is_passing());
+        self.most.removed(self.held.len());
     }
 
     /// Everything that is held, in the order of the names.

@@ -18,7 +18,7 @@ use super::process::Process;
 use super::waker::Waker;
 use crate::gate::{Gate, Parcel};
 use crate::ring::Filled;
-use crate::{limit, log};
+use crate::{limit, log, memory};
 
 /// Events taken at once.
 const EVENTS: usize = 64;
@@ -166,6 +166,7 @@ impl Capture {
     pub(crate) fn run(&self, events: &impl Events) -> io::Result<()> {
         let mut ready = vec![EpollEvent::empty(); EVENTS];
         loop {
+            memory::give_back_if_due();
             let count = match self.epoll.wait(&mut ready, self.time_left()) {
                 Err(Errno::EINTR) => 0,
                 result => result?,

@@ -55,7 +55,7 @@ use crate::link::{Held, Link, Start, ToKeeper, ToServer};
 use crate::processes::{Defaults, Processes, now};
 use crate::sockets::Sockets;
 use crate::values::{Disk, Values};
-use crate::{keeper, launch, limit, log, sys};
+use crate::{keeper, launch, limit, log, memory, sys};
 
 /// What all sessions share.
 struct Server {
@@ -328,6 +328,7 @@ impl Server {
             let _ = session.start();
         }
         loop {
+            memory::give_back_if_due();
             match self.link.hear_keeper()? {
                 Some(ToServer::Exited(pid, code)) => {
                     self.record_exit(pid, code);

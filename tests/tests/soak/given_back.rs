@@ -1,7 +1,10 @@
 //! What papad held once does not make it larger for years.
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use papad_tests::continuity::Subject;
 use papad_tests::eventually;
+use papad_tests::exact::{number_of, quoted};
 
 use super::measure::Measure;
 
@@ -20,8 +23,14 @@ fn held_for_a_while(make: &str, remove: &str) {
     }
     let held = own();
     session.ask(remove);
+    expect_given_back(&subject, before, held);
+}
+
+/// Waits until most of what papad held, in KiB, is given back.
+#[track_caller]
+fn expect_given_back(subject: &Subject, before: u64, held: u64) {
     eventually(&format!("most of {held} KiB is given back, before it was {before}"), || {
-        own().saturating_sub(before) < (held - before) / 2
+        Measure::take(subject).own().saturating_sub(before) < (held - before) / 2
     });
 }
 
@@ -33,6 +42,25 @@ fn memory_of_processes_that_are_gone_is_given_back() {
 #[test]
 fn memory_of_values_that_are_gone_is_given_back() {
     let text = "text ".repeat(60);
-    let make = format!("set value.# {}", papad_tests::exact::quoted(&text));
+    let make = format!("set value.# {}", quoted(&text));
     held_for_a_while(&make, "remove values value.*");
+}
+
+#[test]
+fn memory_is_given_back_while_nobody_is_connected() {
+    let subject = Subject::start();
+    let mut session = subject.exact();
+    let before = Measure::take(&subject).own();
+    let pids: Vec<Pid> = (0..MANY)
+        .map(|number| session.ask_line(format!("make process quiet.{number} -- /bin/sleep 1000")))
+        .map(|line| Pid::from_raw(number_of(&line, "pid") as i32))
+        .collect();
+    // They run on, and go when they end.
+    session.ask("remove processes quiet.*");
+    session.leave();
+    let held = Measure::take(&subject).own();
+    for pid in pids {
+        kill(pid, Signal::SIGKILL).unwrap();
+    }
+    expect_given_back(&subject, before, held);
 }
