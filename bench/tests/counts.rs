@@ -46,8 +46,8 @@ fn threads(papad: &Papad) -> BTreeMap<String, (bool, u64)> {
     threads
 }
 
-/// Waits until papad has done what it was asked to. A thread that waits for a processor is not given
-/// one for a while, either, and is not at rest.
+/// Waits until papad has done what it was asked to. A thread that waits for a processor is not
+/// given one for a while, either, and is not at rest.
 fn settle(papad: &Papad) -> BTreeMap<String, (bool, u64)> {
     let mut before = threads(papad);
     eventually("papad is at rest", || {

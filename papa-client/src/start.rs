@@ -20,9 +20,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::papa::Papa;
 use crate::sys;
 
-/// How long to wait before it is looked again whether somebody else has started papad: at first, and
-/// at last, when each wait has been twice as long as the one before. Of a crowd that waits, each
-/// takes time from the one who starts.
+/// How long to wait before it is looked again whether somebody else has started papad: at first,
+/// and at last, when each wait has been twice as long as the one before. Of a crowd that waits,
+/// each takes time from the one who starts.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,9 +31,9 @@ const MAX_SAID: usize = 1024;
 
 /// Connects; where nobody answers, starts papad and connects to that.
 ///
-/// Whoever has the lock starts; everybody else who found nobody waits until there is one who answers,
-/// or for the lock. The port, or the path, is what decides in the end: a papad that finds it taken
-/// does not start, and its client connects to whoever has it.
+/// Whoever has the lock starts; everybody else who found nobody waits until there is one who
+/// answers, or for the lock. The port, or the path, is what decides in the end: a papad that finds
+/// it taken does not start, and its client connects to whoever has it.
 pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
     let deadline = Deadline::after(endpoint.deadline);
     if let Some(papa) = connect(endpoint, deadline)? {
@@ -65,8 +65,8 @@ fn connect(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Papa>> {
 
 /// What comes of waiting for the lock.
 enum Turn {
-    /// It is held, by who starts a papad. `None` if there is no place for its file: what lies there may
-    /// be somebody else's, who would decide when papad is started.
+    /// It is held, by who starts a papad. `None` if there is no place for its file: what lies there
+    /// may be somebody else's, who would decide when papad is started.
     Ours(Option<Flock<File>>),
     /// Somebody else has started this one.
     Over(Papa),

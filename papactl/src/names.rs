@@ -26,7 +26,8 @@ pub(crate) fn processes(papa: &Papa, names: &[String]) -> Result<Vec<ProcessInfo
     Ok(all.into_iter().filter(is_one).collect())
 }
 
-/// The same, to signal and to wait for, and in the order in which they were named.
+/// The same, to signal and to wait for, and in the order in which they were named. One that has
+/// left papad's list since is told of by what is done to it.
 pub(crate) fn handles(papa: &Papa, names: &[String]) -> Result<Vec<Process>> {
     let mut left = processes(papa, names)?;
     let mut handles = Vec::new();

@@ -36,8 +36,8 @@ impl Keeper {
         limit::patiently(|| Ok(self.signals.read_signal()?))
     }
 
-    /// Waits for what happens next. Messages come before signals: what a server said before it ended
-    /// comes before its end.
+    /// Waits for what happens next. Messages come before signals: what a server said before it
+    /// ended comes before its end.
     pub(super) fn next_event(&self) -> io::Result<Event> {
         let (link, own_until) = match &self.server {
             Server::Running { link, .. } => (Some(link), None),
@@ -112,7 +112,8 @@ impl Keeper {
 }
 
 /// Has signals wait until they are watched for, and do nothing by themselves. This opens nothing:
-/// descriptors that systemd has passed, or only says that it has, are yet to be taken by their numbers.
+/// descriptors that systemd has passed, or only says that it has, are yet to be taken by their
+/// numbers.
 pub(super) fn hold_signals() -> io::Result<SigSet> {
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {

@@ -352,7 +352,7 @@ impl Keeper {
 /// Why a candidate does not take over that could not be told something.
 fn unheard(error: &io::Error) -> String {
     match error.raw_os_error().map(Errno::from_raw) {
-        // It has closed its end of the link; that it has ended is what the keeper hears next.
+        // Nobody has its end of the link any more.
         Some(Errno::EPIPE | Errno::ECONNRESET) => ENDED.to_owned(),
         _ => format!("the new version hears nothing: {error}"),
     }

@@ -33,9 +33,9 @@ const HUNG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 
 /// One client. Its connection never blocks; waiting is done by poll(2).
 pub(super) struct Client {
-    pub(super) lines: Lines,
     /// What is to be said. It is sent by [`Client::send`].
     pub(super) out: Out,
+    pub(super) lines: Lines,
     gate: Arc<Gate>,
     bounds: Arc<Bounds>,
 }
@@ -107,7 +107,7 @@ impl Out {
 
 impl Client {
     pub(super) fn new(lines: Lines, out: Out, gate: Arc<Gate>, bounds: Arc<Bounds>) -> Client {
-        Client { lines, out, gate, bounds }
+        Client { out, lines, gate, bounds }
     }
 
     /// Sends everything. The memory for it is kept for what comes next.

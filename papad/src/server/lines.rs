@@ -56,7 +56,6 @@ pub(super) enum Received {
 
 /// The lines of one connection.
 pub(super) struct Lines {
-    connection: File,
     /// What was read and not given out, from `start` on.
     buffer: Vec<u8>,
     start: usize,
@@ -72,6 +71,8 @@ pub(super) struct Lines {
     /// The line of which no end has come: its bytes by now, and when it began.
     unfinished: usize,
     unfinished_since: Option<Instant>,
+    /// Dropped last: when the client sees that it is closed, nothing is left of what came.
+    connection: File,
 }
 
 /// What bytes mean apart from lines.

@@ -24,10 +24,10 @@ const SESSION_STACK: usize = 256 * 1024;
 
 /// A session.
 ///
-/// It is dropped in the order of its fields. What it was doing goes first: a gate that closes counts
-/// the session no more once its admission is gone, and takes it that nothing is changed by it then.
-/// The connection goes last: a client that finds it closed is watching nothing any more, and its
-/// place is free.
+/// It is dropped in the order of its fields. What it was doing goes first: a gate that closes
+/// counts the session no more once its admission is gone, and takes it that nothing is changed by
+/// it then. The connection goes last: a client that finds it closed is watching nothing any more,
+/// and its place is free.
 pub(super) struct Session {
     pub(super) activity: Activity,
     pub(super) admission: Admission,

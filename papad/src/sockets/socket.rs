@@ -17,8 +17,8 @@ pub(crate) struct Socket {
     /// The descriptor that it is in every process that refers to it, whatever papad's own is.
     pub(super) number: RawFd,
     pub(super) fd: OwnedFd,
-    /// Where it is bound, if that is a path, and nobody else had bound another there before a server
-    /// took it up.
+    /// Where it is bound, if that is a path, and nobody else had bound another there before a
+    /// server took it up.
     file: Option<SocketFile>,
 }
 

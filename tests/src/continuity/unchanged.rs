@@ -17,8 +17,8 @@ pub struct Unchanged {
 }
 
 impl Unchanged {
-    /// Looks at everything. Processes must have nothing under way that shows in their lines, and who
-    /// has left papad's Unix socket must have seen that papad let go of it.
+    /// Looks at everything. Processes must have nothing under way that shows in their lines, and
+    /// who has left papad's Unix socket must have seen that papad let go of it.
     #[must_use]
     pub fn look(subject: &Subject) -> Self {
         let mut session = subject.exact();
