@@ -22,15 +22,23 @@ fn expect_refused(folder: &str) {
 }
 
 #[test]
-fn a_fifo_where_the_lock_should_be_is_not_waited_for() {
+fn a_fifo_where_the_lock_should_be_is_refused_and_not_waited_for() {
     let scratch = ScratchDir::new();
-    let _fifo = Fifo::new(&scratch, "lock");
     let folder = scratch.path().to_str().unwrap();
-    let args = ["-p", "0", "--state-dir", folder];
-    let Output { status, stderr, .. } = Command::new(papad_program()).args(args).output().unwrap();
-    assert_eq!(status.code(), Some(1));
-    let refusal = String::from_utf8(stderr).unwrap();
-    assert!(refusal.starts_with(&format!("papad: cannot keep values in {folder}: ")), "{refusal}");
+    let fifo = Fifo::new(&scratch, "lock");
+    let expect_refused = || {
+        let args = ["-p", "0", "--state-dir", folder];
+        let Output { status, stderr, .. } =
+            Command::new(papad_program()).args(args).output().unwrap();
+        assert_eq!(status.code(), Some(1));
+        let refusal = String::from_utf8(stderr).unwrap();
+        let reason = format!("papad: cannot keep values in {folder}: ");
+        assert!(refusal.starts_with(&reason), "{refusal}");
+    };
+    expect_refused();
+    // With nobody who reads it, to open it would be to wait.
+    drop(fifo);
+    expect_refused();
 }
 
 #[test]

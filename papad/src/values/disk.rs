@@ -272,10 +272,12 @@ fn shown(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// Opens a file, made if need be, that is its owner's alone. What is no file is not waited for.
+/// Opens a file, made if need be, that is its owner's alone. Something else is refused, and not
+/// waited for, as a FIFO would be until somebody reads it.
 fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    options.create(true).mode(0o600).custom_flags(flags).open(path)
+    let file = options.create(true).mode(0o600).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(Errno::ENXIO.into()) }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {
