@@ -212,11 +212,7 @@ impl Keeper {
             // It closed its link, or ended and its SIGCHLD comes next: without a link it is of
             // no use.
             (Server::Running { child, link, .. }, Event::LinkClosed) => {
-                let ended = child.and_then(|pid| {
-                    // It may be gone already, which is what is wanted.
-                    let _ = kill(pid, Signal::SIGKILL);
-                    sys::reap_at_end(pid).ok().flatten()
-                });
+                let ended = child.and_then(end);
                 return self.server_ended(link, ended.map(|ended| ended.code));
             }
             (Server::Settling { .. }, Event::LinkClosed) => self.pausing(),
@@ -237,8 +233,7 @@ impl Keeper {
                     // Twice is enough. What the server has open is not to be taken for somebody
                     // else's.
                     if let Server::Running { child: Some(child), .. } = server {
-                        let _ = kill(child, Signal::SIGKILL);
-                        let _ = sys::reap_at_end(child);
+                        end(child);
                     }
                     return;
                 }
@@ -403,6 +398,13 @@ impl Keeper {
         }
         log::info!("keeper", "stopped");
     }
+}
+
+/// Ends a child and waits until it has.
+fn end(child: Pid) -> Option<Ended> {
+    // It may be gone already, which is what is wanted.
+    let _ = kill(child, Signal::SIGKILL);
+    sys::reap_at_end(child).ok().flatten()
 }
 
 fn reap(pid: Pid) -> Option<Ended> {

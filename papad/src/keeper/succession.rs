@@ -13,10 +13,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Keeper, Server, reap};
+use super::{Keeper, Server, end, reap};
 use crate::link::{ANOTHER_UPGRADE, Held, Link, ToKeeper, ToServer};
 use crate::{launch, log, sys};
 
@@ -124,9 +123,7 @@ impl Candidate {
     /// Ends it. Its baton goes with it.
     fn dismiss(self) {
         if let Some(child) = self.child {
-            // It may be gone already, which is what is wanted.
-            let _ = kill(child, Signal::SIGKILL);
-            let _ = sys::reap_at_end(child);
+            end(child);
         }
     }
 }
