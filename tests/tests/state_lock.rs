@@ -12,13 +12,18 @@ fn start(folder: &str, systemd: &FakeSystemd) -> Papad {
     Papad::builder().arg("--state-dir").arg(folder).under(systemd).start()
 }
 
-/// Runs a papad that is not to get the directory.
-fn expect_refused(folder: &str) {
+/// Runs a papad that is not to get the directory, and returns what it says.
+fn refusal(folder: &str) -> String {
     let args = ["-p", "0", "--state-dir", folder];
     let Output { status, stderr, .. } = Command::new(papad_program()).args(args).output().unwrap();
     assert_eq!(status.code(), Some(1));
-    let refusal = format!("papad: cannot keep values in {folder}: another papad does\n");
-    assert_eq!(String::from_utf8(stderr).unwrap(), refusal);
+    String::from_utf8(stderr).unwrap()
+}
+
+/// Sees that another papad has the directory.
+fn expect_refused(folder: &str) {
+    let reason = format!("papad: cannot keep values in {folder}: another papad does\n");
+    assert_eq!(refusal(folder), reason);
 }
 
 #[test]
@@ -26,19 +31,14 @@ fn a_fifo_where_the_lock_should_be_is_refused_and_not_waited_for() {
     let scratch = ScratchDir::new();
     let folder = scratch.path().to_str().unwrap();
     let fifo = Fifo::new(&scratch, "lock");
-    let expect_refused = || {
-        let args = ["-p", "0", "--state-dir", folder];
-        let Output { status, stderr, .. } =
-            Command::new(papad_program()).args(args).output().unwrap();
-        assert_eq!(status.code(), Some(1));
-        let refusal = String::from_utf8(stderr).unwrap();
-        let reason = format!("papad: cannot keep values in {folder}: ");
-        assert!(refusal.starts_with(&reason), "{refusal}");
+    let expect_reason = || {
+        let (said, reason) = (refusal(folder), format!("papad: cannot keep values in {folder}: "));
+        assert!(said.starts_with(&reason), "{said}");
     };
-    expect_refused();
+    expect_reason();
     // With nobody who reads it, to open it would be to wait.
     drop(fifo);
-    expect_refused();
+    expect_reason();
 }
 
 #[test]

@@ -82,10 +82,23 @@ impl Subject {
 
     /// Asks for an upgrade in a session of its own.
     pub fn ask_for_upgrade(&self, line: &str) -> Reply {
+        self.visit(|exact| exact.try_ask(line).unwrap())
+    }
+
+    /// Does something in a session of its own, of which nothing is left then: those who compare what
+    /// papad has would take it for one that is to stay.
+    #[track_caller]
+    fn visit<T>(&self, act: impl FnOnce(&mut Exact) -> T) -> T {
         let mut exact = self.exact();
-        let reply = exact.try_ask(line).unwrap();
+        let done = act(&mut exact);
         exact.leave();
-        reply
+        done
+    }
+
+    /// Waits until the keeper has dealt with all that it was told.
+    #[track_caller]
+    pub fn wait_for_keeper(&self) {
+        self.visit(wait_for_keeper);
     }
 
     /// Puts another copy of its own program in place of the one that papad was started from, and
@@ -128,9 +141,7 @@ impl Subject {
         let installed = fs::metadata(&self.program).unwrap().ino();
         eventually("the keeper is the new program", || self.keepers_program() == Some(installed));
         // As that program it has to open first what it needs.
-        let mut exact = self.exact();
-        wait_for_keeper(&mut exact);
-        exact.leave();
+        self.wait_for_keeper();
     }
 
     /// The inode of the program that the keeper is.
@@ -155,10 +166,7 @@ impl Subject {
     /// Makes a process that runs `line` in a shell, and returns its pid.
     pub fn make(&self, name: &str, options: &str, line: &str) -> i32 {
         let line = format!("make process {name} {options} {}", script(line));
-        let mut exact = self.exact();
-        let made = exact.ask_line(line);
-        exact.leave();
-        number_of(&made, "pid") as i32
+        number_of(&self.visit(|exact| exact.ask_line(line)), "pid") as i32
     }
 
     /// Makes a process that writes each line that is sent it, and ends with this code after `end`.

@@ -1,23 +1,19 @@
 //! Starting papad where nobody answers.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Barrier;
 use std::thread;
 
 use nix::fcntl::{Flock, FlockArg};
 use papa_client::{Endpoint, ErrorKind, Papa};
+use papad_tests::network::reserve_port;
 use papad_tests::{DEADLINE, Papad, ScratchDir, eventually, papad_program, procfs};
 
 use crate::{kind, patient};
 
 /// How many try at once.
 const CROWD: usize = 100;
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
-}
 
 /// Has a crowd connect, or start papad, at the same moment; returns the pids of those they found.
 fn crowd(endpoint: &Endpoint) -> Vec<i32> {
@@ -51,7 +47,8 @@ fn a_crowd_at_a_unix_socket_starts_one_papad() {
 
 #[test]
 fn a_crowd_at_a_port_starts_one_papad() {
-    assert_one_papad(&patient(Endpoint::tcp(free_port()).program(papad_program())));
+    let (_reserved, port) = reserve_port();
+    assert_one_papad(&patient(Endpoint::tcp(port).program(papad_program())));
 }
 
 #[test]

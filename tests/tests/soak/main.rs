@@ -96,11 +96,7 @@ fn round(subject: &Subject, crews: &mut [Crew], trouble: Trouble) {
 
 /// Waits until the keeper has heard all that it was told, and sessions that were left are over.
 fn rest(subject: &Subject, threads: u64) {
-    let mut session = subject.exact();
-    session.ask("make socket rest");
-    // It is answered when the keeper has let go of the socket.
-    session.ask("remove sockets rest");
-    session.leave();
+    subject.wait_for_keeper();
     eventually("papad has a thread for each session", || Measure::take(subject).threads == threads);
 }
 
