@@ -10,6 +10,7 @@ use papa_protocol::options::MAX_BUFSIZE;
 use papa_protocol::size;
 
 use crate::bounds::{self, Allowed, Bound};
+use crate::hosted_nofile::HostedNofile;
 
 /// The port papa's clients try first.
 pub(crate) const DEFAULT_PORT: u16 = 20202;
@@ -32,6 +33,9 @@ Options:
       --daemonize          go to the background; returns when papad answers
       --bufsize SIZE       output kept per process: bytes, or with k, m or g
                            (default 2m)
+      --hosted-nofile SOFT[:HARD]
+                           descriptor limit of hosted processes (default: at
+                           most 1024, and the hard limit papad has)
       --state-dir DIR      keep values in this directory, across a reboot, too
       --allow-uid UID      let this user in, too (number or name; repeatable);
                            papad's own user and root always are
@@ -61,6 +65,7 @@ pub(crate) struct Options {
     pub(crate) daemonize: bool,
     /// Bytes.
     pub(crate) bufsize: u64,
+    pub(crate) hosted_nofile: HostedNofile,
     /// Where values are kept on disk.
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) allowed: Allowed,
@@ -88,6 +93,7 @@ where
         debug: false,
         daemonize: false,
         bufsize: DEFAULT_BUFSIZE,
+        hosted_nofile: HostedNofile::default(),
         state_dir: None,
         allowed: Allowed::default(),
         allowed_uids: Vec::new(),
@@ -102,6 +108,9 @@ where
             Short('d') | Long("debug") => options.debug = true,
             Long("daemonize") => options.daemonize = true,
             Long("bufsize") => options.bufsize = parser.value()?.parse_with(bufsize)?,
+            Long("hosted-nofile") => {
+                options.hosted_nofile = parser.value()?.parse_with(HostedNofile::parse)?;
+            }
             Long("state-dir") => {
                 options.state_dir = Some(absolute(parser.value()?, "state directory")?);
             }
@@ -201,6 +210,7 @@ mod tests {
             &["-u", "run/papad"],
             &["--state-dir", "lib/papad"],
             &["--bufsize", "2x"],
+            &["--hosted-nofile", "2:1"],
             &["--bufsize", "65g"],
             &["--allow-uid", "no such user"],
             &["--max-sessions", "0"],

@@ -10,6 +10,7 @@ mod cli;
 #[path = "../../fuzz/papad/targets.rs"]
 pub mod fuzzing;
 mod gate;
+mod hosted_nofile;
 mod journal;
 mod keeper;
 mod launch;

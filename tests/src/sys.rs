@@ -8,13 +8,11 @@ use std::process::Command;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
 /// The number of the first descriptor that is passed.
 const FIRST_PASSED: RawFd = 3;
-
-/// The most descriptors that a test passes.
-const MAX_PASSED: usize = 1024;
 
 /// Owns descriptors that have just come with a message.
 pub(crate) fn own_received(raw: Vec<RawFd>) -> impl Iterator<Item = OwnedFd> {
@@ -22,17 +20,20 @@ pub(crate) fn own_received(raw: Vec<RawFd>) -> impl Iterator<Item = OwnedFd> {
     raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Has a command start with these descriptors, as systemd passes them.
-pub(crate) fn pass_descriptors(command: &mut Command, fds: Vec<OwnedFd>) {
+/// Has a command start with this soft limit on descriptors and with these descriptors, as systemd
+/// passes them: it sets the limit first.
+pub(crate) fn pass_descriptors(command: &mut Command, soft_limit: u64, fds: Vec<OwnedFd>) {
+    let mut away = vec![0; fds.len()];
     let place = move || {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        setrlimit(Resource::RLIMIT_NOFILE, soft_limit.min(hard), hard)?;
         // Out of each other's way first.
         let beyond = FIRST_PASSED + fds.len() as RawFd;
         let mut number = FIRST_PASSED;
-        let mut away = [0; MAX_PASSED];
         for (fd, away) in fds.iter().zip(&mut away) {
             *away = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(beyond))?;
         }
-        for away in &away[..fds.len()] {
+        for away in &away {
             // SAFETY: both are numbers; what had the second one is not used any more.
             if unsafe { libc::dup2(*away, number) } < 0 {
                 return Err(io::Error::last_os_error());

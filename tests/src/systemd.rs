@@ -24,6 +24,9 @@ use crate::{DEADLINE, ScratchDir, procfs, sys};
 const MAX_MESSAGE: usize = 4096;
 const MAX_DESCRIPTORS: usize = 253;
 
+/// The unit that papad ships.
+const UNIT: &str = include_str!("../../packaging/papad.service");
+
 /// A message of the test to itself, by its number: what was sent before it has been dealt with.
 const SYNC: &str = "X_SYNC=";
 
@@ -176,14 +179,13 @@ impl FakeSystemd {
         if let Some(size) = self.store_size {
             command.env("FDSTORE", size.to_string());
         }
-        if passed.is_empty() {
-            return;
+        if !passed.is_empty() {
+            let names: Vec<&str> = passed.iter().map(|(name, _)| *name).collect();
+            command.env("LISTEN_FDS", passed.len().to_string());
+            command.env("LISTEN_FDNAMES", names.join(":"));
         }
-        let names: Vec<&str> = passed.iter().map(|(name, _)| *name).collect();
-        command.env("LISTEN_FDS", passed.len().to_string());
-        command.env("LISTEN_FDNAMES", names.join(":"));
         let fds: Vec<OwnedFd> = passed.into_iter().map(|(_, fd)| fd).collect();
-        sys::pass_descriptors(command, fds);
+        sys::pass_descriptors(command, soft_descriptor_limit(), fds);
     }
 
     /// The main process is this one from now on.
@@ -267,6 +269,14 @@ impl State {
         assert!(fds.is_empty(), "{text} came with descriptors");
         self.said.extend(text.lines().map(str::to_owned));
     }
+}
+
+/// The soft limit on descriptors that the unit asks for.
+fn soft_descriptor_limit() -> u64 {
+    let mut settings = UNIT.lines().filter_map(|line| line.strip_prefix("LimitNOFILE="));
+    let setting = settings.next().expect("the unit sets the limit");
+    let soft = setting.split(':').next().expect("a split has at least one part");
+    soft.parse().expect("the limit is a number")
 }
 
 /// What the test itself may have been started with.

@@ -45,6 +45,7 @@ fn version_and_help_are_printed_and_nonsense_is_refused() {
         "-d,",
         "--daemonize",
         "--bufsize",
+        "--hosted-nofile",
         "--state-dir",
         "--max-sessions",
         "--allow-uid",

@@ -116,6 +116,23 @@ fn the_descriptor_limit_is_the_one_papad_was_started_with() {
 }
 
 #[test]
+fn the_descriptor_limit_is_1024_however_high_papads_is() {
+    let hard_of = |pid| procfs::limit(pid, "Max open files").unwrap().1;
+    let papad = Papad::builder().after_shell("ulimit -S -n $(ulimit -H -n)").start();
+    let pid = make_stopped(&mut papad.session(), "p", "", "");
+    let own_hard = hard_of(std::process::id() as i32);
+    assert_eq!(procfs::limit(pid, "Max open files"), Some(("1024".to_owned(), own_hard)));
+}
+
+#[test]
+fn the_descriptor_limit_is_what_the_option_says() {
+    let papad = Papad::builder().arg("--hosted-nofile").arg("50:60").start();
+    let pid = make_stopped(&mut papad.session(), "p", "", "");
+    let limit = procfs::limit(pid, "Max open files");
+    assert_eq!(limit, Some(("50".to_owned(), "60".to_owned())));
+}
+
+#[test]
 fn a_uid_brings_its_group_and_supplementary_groups() {
     if !is_root("running a process as somebody else") {
         return;

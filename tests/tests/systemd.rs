@@ -175,6 +175,21 @@ fn everything_is_found_again_after_both_were_killed() {
 }
 
 #[test]
+fn four_hundred_processes_are_found_again_after_both_were_killed() {
+    let systemd = FakeSystemd::new();
+    let mut papad = start(&systemd);
+    let mut session = papad.session();
+    for number in 0..400 {
+        make(&systemd, &mut session, &format!("p{number}"), "/bin/sleep 1000");
+    }
+    let processes = session.ask("list processes");
+    drop(session);
+    papad.kill_both();
+    let papad = start(&systemd);
+    papad.session().ask_expecting("list processes", &processes);
+}
+
+#[test]
 fn every_byte_of_a_flood_comes_through_kills_of_both() {
     const LAST: usize = 400_000;
     let systemd = FakeSystemd::new();

@@ -104,6 +104,7 @@ impl Keeper {
             None
         };
         let descriptor_limit = limits::raise_descriptor_limit();
+        options.hosted_nofile.check(descriptor_limit)?;
         let oom_score = oom::lower_score();
         let held = begin::begin(options)?;
         sys::kill_point("listening");

@@ -12,7 +12,7 @@ pub(crate) struct Start {
     pub(crate) starts: u64,
     /// How the last server ended: its exit status, or minus a signal's number.
     pub(crate) last_end: Option<i32>,
-    /// The descriptor limits papad was started with, which children get: soft and hard.
+    /// The descriptor limits papad was started with, from which children's are made: soft and hard.
     pub(crate) descriptor_limit: (u64, u64),
     /// The OOM score adjustment papad was started with, which children get; `None` if it is
     /// papad's own, too.

@@ -229,7 +229,7 @@ impl Server {
         let before = umask(Mode::empty());
         umask(before);
         let defaults = Defaults {
-            descriptor_limit: start.descriptor_limit,
+            descriptor_limit: options.hosted_nofile.limits(start.descriptor_limit),
             oom_score: start.oom_score,
             umask: before.bits(),
             ignored_signals: sys::ignored_signals(),
