@@ -40,10 +40,12 @@ pub(crate) fn run(options: &Options) -> ExitCode {
     let title = env::args_os().next().unwrap_or_default();
     if title.as_bytes().starts_with(SERVER.as_bytes()) {
         set_name(SERVER);
-        server::run(options)
+        log::begin(true);
+        log::flushed(server::run(options))
     } else if title.as_bytes().starts_with(KEEPER.as_bytes()) {
         set_name(KEEPER);
-        keeper::run(options)
+        log::begin(false);
+        log::flushed(keeper::run(options))
     } else {
         // A daemon is nobody's service: what a service manager passed is not for it.
         let passed = if options.daemonize { 0 } else { systemd::count_passed() };
@@ -52,13 +54,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             sys::heed(libc::SIGCHLD)?;
             if options.daemonize { daemonize() } else { Err(become_keeper(&starter(), &[])) }
         });
-        started.unwrap_or_else(|error| fail(&format!("cannot start: {error}")))
+        log::flushed(started.unwrap_or_else(|error| fail(&format!("cannot start: {error}"))))
     }
 }
 
 /// Reports what keeps papad from starting, in one line.
 pub(crate) fn fail(why: &str) -> ExitCode {
-    eprintln!("papad: {why}");
+    log::write_plain(&format!("papad: {why}"));
     ExitCode::FAILURE
 }
 
@@ -134,7 +136,9 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 /// Says to whoever ran `papad --daemonize` that papad answers, and lets go of their terminal.
 pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
     if !is_file(io::stderr()) {
+        log::flush();
         dup2_stderr(null()?)?;
+        log::reopen();
     }
     File::from(ready).write_all(b"\n")
 }

@@ -1,9 +1,17 @@
-//! Lines to standard error, each with its time (UTC) and level.
+//! Lines to standard error, each with its time (UTC) and level. To log never waits: what standard
+//! error does not take in time is dropped and counted.
+
+mod queue;
+mod target;
+mod writer;
 
 use std::fmt;
-use std::io::Write;
+use std::panic;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::sys;
 
 /// How much a line matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,13 +27,14 @@ pub(crate) enum Level {
 const MAX_LINE: usize = 4096;
 
 static DEBUG: AtomicBool = AtomicBool::new(false);
+static IS_SERVER: AtomicBool = AtomicBool::new(false);
 
 /// Lets debug lines through.
 pub(crate) fn say_more() {
     DEBUG.store(true, Ordering::Relaxed);
 }
 
-/// Writes one line. `who` is `keeper` or `server`.
+/// Writes one line, and never waits. `who` is `keeper` or `server`.
 ///
 /// What would end the line or change how it is shown is escaped, and the line is bounded: what a
 /// client sent cannot forge a line.
@@ -33,6 +42,75 @@ pub(crate) fn write(level: Level, who: &str, message: fmt::Arguments) {
     if level == Level::Debug && !DEBUG.load(Ordering::Relaxed) {
         return;
     }
+    writer::write(format(level, who, message).into_bytes(), notice);
+}
+
+/// The line that reports how many others were dropped.
+fn notice(lines: u64) -> Vec<u8> {
+    let plural = if lines == 1 { "line was" } else { "lines were" };
+    let message = format_args!("{lines} log {plural} dropped: standard error did not take them");
+    format(Level::Warn, who(), message).into_bytes()
+}
+
+fn who() -> &'static str {
+    if IS_SERVER.load(Ordering::Relaxed) { "server" } else { "keeper" }
+}
+
+/// Prepares the log of a keeper or server: `is_server` says which of them this process is.
+pub(crate) fn begin(is_server: bool) {
+    IS_SERVER.store(is_server, Ordering::Relaxed);
+    // Without it, writing to a terminal from the background would stop this process after
+    // `stty tostop`. It cannot fail for a signal that exists.
+    let _ = sys::ignore(libc::SIGTTOU);
+    // Unlike std's own report of a panic, this one does not wait for a reader.
+    panic::set_hook(Box::new(|panic| {
+        write(Level::Error, who(), format_args!("{panic}"));
+        flush();
+    }));
+}
+
+/// Opens standard error anew, and starts a thread if it needs one. Signals must be blocked before
+/// that, and inherited descriptors taken.
+pub(crate) fn open() {
+    writer::open(notice);
+}
+
+/// Writes a line that is for whoever has started this process: it has no time and no level.
+pub(crate) fn write_plain(message: &str) {
+    writer::write(line(String::new(), message).into_bytes(), notice);
+}
+
+/// Waits until all lines are written, for a second at most: this process is about to end, or to
+/// become another program.
+pub(crate) fn flush() {
+    writer::flush(notice);
+}
+
+/// Writes the last lines, and ends this process.
+pub(crate) fn exit(code: u8) -> ! {
+    flush();
+    std::process::exit(code.into())
+}
+
+/// As [`flush`], for a process that ends by returning from `main`.
+pub(crate) fn flushed(code: ExitCode) -> ExitCode {
+    flush();
+    code
+}
+
+/// Another file has become standard error.
+pub(crate) fn reopen() {
+    writer::reopen();
+}
+
+/// Whether this descriptor is standard error, opened anew.
+#[cfg(feature = "faults")]
+pub(crate) fn is_own_descriptor(fd: i32) -> bool {
+    writer::is_own_descriptor(fd)
+}
+
+/// A whole line: its time, level, who it is from, and the message.
+fn format(level: Level, who: &str, message: fmt::Arguments) -> String {
     let level = match level {
         Level::Error => "error",
         Level::Warn => "warn",
@@ -40,9 +118,7 @@ pub(crate) fn write(level: Level, who: &str, message: fmt::Arguments) {
         Level::Debug => "debug",
     };
     let time = timestamp(SystemTime::now());
-    let line = line(format!("{time} {level} {who}: "), &message.to_string());
-    // There is nowhere to report that the log cannot be written.
-    let _ = std::io::stderr().write_all(line.as_bytes());
+    line(format!("{time} {level} {who}: "), &message.to_string())
 }
 
 /// The message after what stands before it, on one line.

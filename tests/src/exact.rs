@@ -174,7 +174,7 @@ impl Exact {
     }
 
     /// Over a connection that the test has made itself.
-    pub(crate) fn over(socket: OwnedFd) -> io::Result<Self> {
+    pub fn over(socket: OwnedFd) -> io::Result<Self> {
         let seconds = i64::try_from(DEADLINE.as_secs()).expect("the deadline is short");
         socket::setsockopt(&socket, sockopt::SendTimeout, &TimeVal::new(seconds, 0))?;
         let mut exact = Self {

@@ -16,6 +16,7 @@ use crate::{listen, log, values};
 pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
     // Before anything is opened: descriptors that were not passed would be taken for what is.
     let passed = systemd::take_passed();
+    log::open();
     let mut holdings = Holdings::new(Service::from_environment());
     let mut activated = Vec::new();
     let mut control = Vec::new();

@@ -105,8 +105,9 @@ impl Keeper {
         };
         let descriptor_limit = limits::raise_descriptor_limit();
         options.hosted_nofile.check(descriptor_limit)?;
-        let oom_score = oom::lower_score();
         let held = begin::begin(options)?;
+        // It may log, which opens a descriptor: not before all that were passed are taken.
+        let oom_score = oom::lower_score();
         sys::kill_point("listening");
         let start = Start {
             starts: 0,
@@ -132,6 +133,7 @@ impl Keeper {
         limits::raise_descriptor_limit();
         let cannot = |error| format!("cannot go on for the keeper before: {error}");
         let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
+        log::open();
         sys::kill_point("keeper-inherits");
         log::info!("keeper", "goes on as papad {}", env!("CARGO_PKG_VERSION"));
         let mut held = held;
@@ -306,6 +308,7 @@ impl Keeper {
             let path = CString::new(format!("/proc/self/fd/{}", program.as_raw_fd()))?;
             let words = env::args_os().map(|word| CString::new(word.as_bytes()));
             let words: Vec<CString> = words.collect::<Result<_, _>>()?;
+            log::flush();
             sys::kill_point("keeper-becomes");
             // Signals stay blocked, and those that come meanwhile are still to be taken.
             Ok(execv(&path, &words)?)

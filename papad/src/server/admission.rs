@@ -50,7 +50,7 @@ impl Drop for Admission {
             log::info!("server", "idle, as exit-if-idle wants it");
             // Without a keeper there is nobody left to tell.
             let _ = server.link.tell_keeper(&ToKeeper::Leave);
-            std::process::exit(0);
+            log::exit(0);
         }
     }
 }

@@ -159,6 +159,7 @@ fn prepare() -> io::Result<(Link, Lifeline)> {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
         sys::ignore(signal)?;
     }
+    log::open();
     keeper::leave_room_for_keeper()?;
     Ok((link, lifeline))
 }
@@ -339,7 +340,7 @@ impl Server {
                     if !self.life.start.has_store {
                         self.sockets.unlink_all();
                     }
-                    std::process::exit(0);
+                    log::exit(0);
                 }
                 Some(ToServer::HoldAgain) => self.hold_again(),
                 Some(ToServer::Part) => self.part(),
@@ -434,5 +435,5 @@ fn named(name: &str) -> thread::Builder {
 /// Ends a server that cannot go on; the keeper starts another.
 fn end(why: &str) -> ! {
     log::error!("server", "{why}");
-    std::process::exit(1)
+    log::exit(1)
 }

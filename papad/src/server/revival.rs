@@ -36,7 +36,7 @@ impl Server {
             // Whoever is still busy at the last try is lost, as if this server had been killed.
             if self.wait_for_all(Instant::now() + patience) || is_last_try {
                 match self.hand_over_to_keeper() {
-                    Ok(true) => std::process::exit(0),
+                    Ok(true) => log::exit(0),
                     Ok(false) => log::error!("server", "no server of the new keeper takes over"),
                     Err(error) => log::error!("server", "a keeper cannot be started: {error}"),
                 }

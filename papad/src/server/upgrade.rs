@@ -141,7 +141,7 @@ impl Server {
         }
         match self.hand_over(&ToKeeper::Parted) {
             Ok(baton) => match wait_for(baton) {
-                Ok(true) => std::process::exit(0),
+                Ok(true) => log::exit(0),
                 Ok(false) => {
                     log::warn!("server", "the next server is gone; this one goes on");
                     // It is all still here.

@@ -98,11 +98,11 @@ pub(crate) fn ignored_signals() -> Vec<i32> {
     (1..=64).filter(is_ignored).collect()
 }
 
-/// Removes variables from the environment. Only for a process that has a single thread.
+/// Removes variables from the environment. Only for a process of which no other thread reads it.
 pub(crate) fn forget_variables(names: &[&str]) {
     for name in names {
-        // SAFETY: only the keeper calls this, which never has a second thread to read the
-        // environment meanwhile.
+        // SAFETY: only the keeper calls this. The one other thread that it may have is the log's,
+        // which does not read the environment.
         unsafe { std::env::remove_var(name) };
     }
 }

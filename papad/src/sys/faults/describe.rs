@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::atomic::AtomicU8;
 
 use super::{Fault, real, text};
+use crate::log;
 
 /// What a call is about.
 #[derive(Clone, Copy)]
@@ -66,6 +67,7 @@ impl Subject {
         match self {
             Subject::Nothing => {}
             Subject::Fd(libc::STDERR_FILENO) => description.put("stderr"),
+            Subject::Fd(fd) if log::is_own_descriptor(fd) => description.put("stderr"),
             Subject::Fd(fd) => describe_fd(fd, &mut description),
             Subject::Name(name) if name.is_null() => {}
             Subject::Name(name) => {
