@@ -1,5 +1,6 @@
 """What the scripts share: papa's client, for the papad whose port is the first argument."""
 
+import contextlib
 import faulthandler
 import os
 import sys
@@ -53,6 +54,8 @@ class PapaTest(unittest.TestCase):
         self.papa.remove_processes()
         for process in processes.values():
             if process['running']:
-                os.kill(process['pid'], 9)
+                # It may have ended since.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process['pid'], 9)
         while self.papa.list_processes():
             pass

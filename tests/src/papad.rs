@@ -1,7 +1,7 @@
 //! A papad of the test's own: started, watched from outside, killed, and cleaned up after.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ use crate::{BANNER, Builder, Session, eventually};
 const KEEPER: &str = "papad: keeper";
 const SERVER: &str = "papad: server";
 
-/// A running papad. Dropping it kills it and everything it hosts; its log is shown when the test
-/// has failed.
+/// A running papad. Dropping it kills it and everything it hosts; its log, and what its
+/// threads wait for, is shown when the test has failed.
 pub struct Papad {
     child: Mutex<Child>,
     log: Log,
-    /// The inode of the pipe that keepers and servers write their log to: so they are found, and
-    /// by their names, whoever's children they are.
-    log_pipe: u64,
+    /// The device and inode of the pipe that keepers and servers write their log to: so they are
+    /// found, and by their names, whoever's children they are.
+    log_pipe: (u64, u64),
     port: u16,
     unix_path: Option<PathBuf>,
     /// The keeper of this moment.
@@ -62,7 +62,7 @@ impl Papad {
             keeper: AtomicI32::new(child.id() as i32),
             child: Mutex::new(child),
             log: Log::collect(log),
-            log_pipe: pipe.metadata().unwrap().ino(),
+            log_pipe: device_and_inode(&pipe.metadata().unwrap()),
             port: 0,
             unix_path,
             killed: Mutex::default(),
@@ -153,7 +153,7 @@ impl Papad {
 
     fn writes_log(&self, pid: i32) -> bool {
         let stderr = std::fs::metadata(format!("/proc/{pid}/fd/2"));
-        stderr.is_ok_and(|stderr| stderr.ino() == self.log_pipe)
+        stderr.is_ok_and(|stderr| device_and_inode(&stderr) == self.log_pipe)
     }
 
     /// Kills the server with SIGKILL and returns at once, with the pid it had. The keeper holds
@@ -294,6 +294,16 @@ impl Papad {
         all.filter(|process| !process.is_zombie() && self.writes_log(process.pid)).collect()
     }
 
+    /// What each thread of papad, and of a few processes that it hosts, waits for.
+    fn threads(&self) -> String {
+        /// Enough for a test that holds few processes.
+        const HOSTED: usize = 20;
+        let own = self.own().into_iter().map(|process| process.pid);
+        let hosted = procfs::children(self.keeper_pid()).into_iter().map(|child| child.pid);
+        let pids: BTreeSet<i32> = own.chain(hosted.take(HOSTED)).collect();
+        pids.into_iter().map(procfs::threads).collect()
+    }
+
     /// The children of these keepers and the orphans of killed ones, and whoever belongs to a
     /// session that one of them leads: servers, the hosted processes and their descendants.
     fn descendants(&self, keepers: &BTreeSet<i32>) -> Vec<Stat> {
@@ -313,8 +323,17 @@ impl Papad {
     }
 }
 
+/// What tells a file from every other: files of two devices may have the same inode number.
+fn device_and_inode(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
 impl Drop for Papad {
     fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("threads of papad and what it hosts:
+{}", self.threads());
+        }
         loop {
             let keepers: BTreeSet<i32> = self
                 .own()

@@ -64,6 +64,24 @@ pub fn processes() -> Vec<Stat> {
         .collect()
 }
 
+/// What each thread of `pid` does: a line with its name, its state, where in the kernel it waits,
+/// and the system call, as far as this user may see that.
+#[must_use]
+pub fn threads(pid: i32) -> String {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return String::new();
+    };
+    let line = |task: fs::DirEntry| {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        let stat = read("stat");
+        let state = stat.rsplit_once(") ").map_or("", |(_, rest)| rest.get(..1).unwrap_or(""));
+        let (comm, wchan, call) = (read("comm"), read("wchan"), read("syscall"));
+        let (comm, wchan, call) = (comm.trim(), wchan.trim(), call.trim());
+        format!("{pid} {comm}: {state} {wchan} {call}\n")
+    };
+    tasks.flatten().map(line).collect()
+}
+
 /// The processes whose parent is `pid`.
 #[must_use]
 pub fn children(pid: i32) -> Vec<Stat> {

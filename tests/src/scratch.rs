@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, process};
+use std::{env, io, process};
 
 use crate::copy_program;
 
@@ -20,11 +20,16 @@ impl ScratchDir {
     #[expect(clippy::new_without_default, reason = "it touches the file system")]
     pub fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = env::temp_dir().join(format!("papad-test-{}-{number}", process::id()));
-        // A leftover of a killed run whose pid was the same.
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir(&path).unwrap();
+        let path = loop {
+            let number = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = env::temp_dir().join(format!("papad-test-{}-{number}", process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => break path,
+                // Left behind by a run that was killed, or in use by one in another pid namespace.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("{}: {error}", path.display()),
+            }
+        };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self { path }
     }

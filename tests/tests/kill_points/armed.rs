@@ -80,9 +80,8 @@ impl Armed {
         let (ends_before, server) = (ends(), self.papad.server_pid());
         self.arm(point);
         reach();
-        eventually(&format!("the server is killed at {point}"), || {
-            !self.is_armed(point) && ends() > ends_before
-        });
+        eventually(&format!("the server gets to {point}"), || !self.is_armed(point));
+        eventually(&format!("the keeper sees it killed at {point}"), || ends() > ends_before);
         let session = self.papad.session();
         assert_ne!(self.papad.server_pid(), server);
         session
