@@ -192,7 +192,10 @@ pub(crate) fn adopt(name: &[u8], socket: OwnedFd) -> Result<Call<SocketInfo>> {
 }
 
 fn descriptor(reply: Reply) -> Result<OwnedFd> {
-    reply.descriptor.ok_or_else(|| Error::protocol("papad's answer came without a descriptor"))
+    let received = reply.descriptor;
+    let received =
+        received.ok_or_else(|| Error::protocol("papad's answer came without a descriptor"))?;
+    received.map_err(|errno| Error::io("there is no room for a descriptor that papad sent", errno))
 }
 
 pub(crate) fn fetch_socket(name: &[u8]) -> Result<Call<OwnedFd>> {

@@ -16,6 +16,10 @@ const VARIABLE: &str = "PAPA_ENDPOINT";
 /// How long a call may take unless the caller says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Bytes that an answer may take unless the caller says otherwise: what papad sends at most unless
+/// told otherwise (`--max-answer`), and as much for keeping its lines apart.
+const DEFAULT_MAX_ANSWER: usize = 128 << 20;
+
 /// Where papad is to be found, and whose it must be.
 ///
 /// Over a Unix socket everything can be done. Over TCP, which is this machine's loopback interface
@@ -27,6 +31,7 @@ pub struct Endpoint {
     pub(crate) owner: Option<u32>,
     pub(crate) program: Option<PathBuf>,
     pub(crate) deadline: Duration,
+    pub(crate) max_answer: usize,
 }
 
 /// What a connection is made to.
@@ -64,7 +69,13 @@ impl Endpoint {
     }
 
     fn at(address: Address) -> Self {
-        Self { address, owner: None, program: None, deadline: DEFAULT_DEADLINE }
+        Self {
+            address,
+            owner: None,
+            program: None,
+            deadline: DEFAULT_DEADLINE,
+            max_answer: DEFAULT_MAX_ANSWER,
+        }
     }
 
     /// What the environment's `PAPA_ENDPOINT` says; without it, port 20202.
@@ -143,6 +154,16 @@ impl Endpoint {
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// How many bytes of memory an answer may take, each of its lines with 32 more than it has: 128
+    /// MiB unless set, which is enough for a papad with its default `--max-answer`. A longer answer
+    /// is an error ([`ErrorKind::Limit`](crate::ErrorKind::Limit)), and ends the connection. What a
+    /// watch is sent has bounds of its own: a line 256 KiB, and output is taken as it comes.
+    #[must_use]
+    pub fn max_answer(mut self, bytes: usize) -> Self {
+        self.max_answer = bytes;
         self
     }
 

@@ -34,7 +34,7 @@ pub enum ErrorKind {
     NotFound,
     /// Not over this kind of connection, or not by this user.
     Denied,
-    /// One of papad's bounds was met.
+    /// One of papad's bounds was met, or the bound on [answers](crate::Endpoint::max_answer).
     Limit,
     /// The program could not be started.
     Spawn,

@@ -252,12 +252,14 @@
 //! and watchers as streams.
 #![deny(missing_docs)]
 
+mod alarm;
 mod calls;
 mod client;
 mod deadline;
 mod endpoint;
 mod error;
 mod fields;
+mod incoming;
 mod lock;
 mod methods;
 mod name;

@@ -13,9 +13,18 @@ use papa_protocol::frame::{BANNER, NOT_LET_IN};
 use papa_protocol::text::shown;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::incoming::Incoming;
+use crate::sys::Received;
 
 /// What papad's lines begin with when it turns a connection away before the session is exact.
 const REFUSAL: &[u8] = b"Error: ";
+
+/// The longest greeting, in bytes: the banner, and the two lines that `protocol 2` is answered with.
+/// Until it has come whole, nobody knows who is speaking.
+pub(crate) const MAX_GREETING: usize = 4096;
+
+/// What a line takes in memory besides its bytes, rounded up.
+const LINE_COST: usize = 32;
 
 /// A request, and a descriptor that goes with it.
 #[derive(Debug)]
@@ -38,7 +47,7 @@ pub(crate) type Answer = Result<Reply, Failure>;
 pub(crate) struct Reply {
     /// Without their line ends.
     pub(crate) lines: Vec<Vec<u8>>,
-    pub(crate) descriptor: Option<OwnedFd>,
+    pub(crate) descriptor: Option<Received>,
 }
 
 /// Bytes that are to be sent, and a descriptor that goes with the first of them.
@@ -64,48 +73,31 @@ pub(crate) struct Session {
     is_greeted: bool,
     hello: Option<Hello>,
     unanswered: VecDeque<Unanswered>,
-    /// The answer that is coming: how many lines it has, and those that are here.
-    coming: Option<(usize, Vec<Vec<u8>>)>,
+    coming: Option<Coming>,
+    /// Bytes that an answer may take.
+    max_answer: usize,
 }
 
-/// Bytes that were received and not read yet.
-#[derive(Debug, Default)]
-struct Incoming {
-    bytes: Vec<u8>,
-    /// So many of them are read.
-    read: usize,
-    /// Up to here there is no line end.
-    searched: usize,
+/// The answer that is coming.
+#[derive(Debug)]
+struct Coming {
+    /// How many lines it has.
+    count: usize,
+    /// Those that are here.
+    lines: Vec<Vec<u8>>,
+    /// Bytes that they take.
+    taken: usize,
 }
 
-impl Incoming {
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.read..).unwrap_or_default()
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.read);
-        self.searched = self.searched.saturating_sub(self.read);
-        self.read = 0;
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    fn take_line(&mut self) -> Option<Vec<u8>> {
-        let from = self.searched.max(self.read);
-        let unseen = self.bytes.get(from..).unwrap_or_default();
-        let Some(length) = unseen.iter().position(|&byte| byte == b'\n') else {
-            self.searched = self.bytes.len();
-            return None;
-        };
-        let line = self.bytes.get(self.read..from + length).map(<[u8]>::to_vec);
-        self.read = from + length + 1;
-        line
+impl Coming {
+    fn new(count: usize) -> Self {
+        Self { count, lines: Vec::new(), taken: 0 }
     }
 }
 
 impl Session {
-    /// A session that asks to be exact, as its first word.
-    pub(crate) fn new() -> Self {
+    /// A session that asks to be exact, as its first word. An answer may take so many bytes.
+    pub(crate) fn new(max_answer: usize) -> Self {
         let bytes = [PROTOCOL, b"\n"].concat();
         Self {
             outgoing: [Outgoing { bytes, sent: 0, descriptor: None }].into(),
@@ -114,6 +106,7 @@ impl Session {
             hello: None,
             unanswered: VecDeque::new(),
             coming: None,
+            max_answer,
         }
     }
 
@@ -175,10 +168,28 @@ impl Session {
         self.incoming.add(bytes);
     }
 
+    /// Bytes that may be received before the greeting is whole.
+    pub(crate) fn greeting_room(&self) -> usize {
+        MAX_GREETING.saturating_sub(self.incoming.len())
+    }
+
+    /// Whether as many descriptors as this may have come for requests that are not answered.
+    pub(crate) fn awaits_descriptors(&self, count: usize) -> bool {
+        count <= self.unanswered.iter().filter(|request| request.brings_descriptor).count()
+    }
+
     /// Whom one is speaking with, when that is known.
+    ///
+    /// # Errors
+    /// What answers is not papad, or turns this session away.
     pub(crate) fn hello(&mut self) -> Result<Option<&Hello>> {
         if self.hello.is_none() {
             self.hello = self.read_hello()?;
+        }
+        if self.hello.is_none() && self.greeting_room() == 0 {
+            let what =
+                format!("what answers is not papad; it greets with over {MAX_GREETING} bytes");
+            return Err(Error::protocol(what));
         }
         Ok(self.hello.as_ref())
     }
@@ -187,7 +198,7 @@ impl Session {
         if !self.is_greeted {
             let rest = self.incoming.rest();
             if rest.starts_with(BANNER) {
-                self.incoming.read += BANNER.len();
+                self.incoming.skip(BANNER.len());
                 self.is_greeted = true;
             } else if !BANNER.starts_with(rest) {
                 return match self.incoming.take_line() {
@@ -206,7 +217,7 @@ impl Session {
                 return Err(turned_away(&line));
             }
             match parse_reply_head(&line).map_err(not_exact)? {
-                ReplyHead::Ok(1) => self.coming = Some((1, Vec::new())),
+                ReplyHead::Ok(1) => self.coming = Some(Coming::new(1)),
                 ReplyHead::Ok(_) => {
                     return Err(Error::protocol("papad's greeting is not one line"));
                 }
@@ -222,7 +233,13 @@ impl Session {
 
     /// The next answer that somebody waits for, if it is here. `descriptors` are those that were
     /// received, in their order.
-    pub(crate) fn answer(&mut self, descriptors: &mut VecDeque<OwnedFd>) -> Result<Option<Answer>> {
+    ///
+    /// # Errors
+    /// What came is no answer, or longer than one may be: the session is of no use any more.
+    pub(crate) fn answer(
+        &mut self,
+        descriptors: &mut VecDeque<Received>,
+    ) -> Result<Option<Answer>> {
         loop {
             let Some(answer) = self.whole_answer()? else {
                 return Ok(None);
@@ -241,24 +258,43 @@ impl Session {
     }
 
     fn whole_answer(&mut self) -> Result<Option<Answer>> {
-        let (count, mut lines) = match self.coming.take() {
+        let mut coming = match self.coming.take() {
             Some(coming) => coming,
             None => match self.incoming.take_line() {
-                None => return Ok(None),
+                None => return self.expect_within(0).map(|()| None),
                 Some(line) => match parse_reply_head(&line).map_err(not_exact)? {
                     ReplyHead::Error(failure) => return Ok(Some(Err(failure))),
-                    ReplyHead::Ok(count) => (count, Vec::new()),
+                    // Each line takes more than this, so what is as long as that never comes whole.
+                    ReplyHead::Ok(count) if count > self.max_answer => return Err(self.too_long()),
+                    ReplyHead::Ok(count) => Coming::new(count),
                 },
             },
         };
-        while lines.len() < count {
+        while coming.lines.len() < coming.count {
             let Some(line) = self.incoming.take_line() else {
-                self.coming = Some((count, lines));
-                return Ok(None);
+                let taken = coming.taken;
+                self.coming = Some(coming);
+                return self.expect_within(taken).map(|()| None);
             };
-            lines.push(line);
+            coming.taken += line.len() + LINE_COST;
+            self.check_length(coming.taken)?;
+            coming.lines.push(line);
         }
-        Ok(Some(Ok(Reply { lines, descriptor: None })))
+        Ok(Some(Ok(Reply { lines: coming.lines, descriptor: None })))
+    }
+
+    /// Checks that what is here of a line may become one, in an answer that takes so much already.
+    fn expect_within(&self, taken: usize) -> Result<()> {
+        self.check_length(taken + self.incoming.rest().len())
+    }
+
+    fn check_length(&self, taken: usize) -> Result<()> {
+        if taken > self.max_answer { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn too_long(&self) -> Error {
+        let what = format!("papad's answer takes more than {} bytes", self.max_answer);
+        Error::new(ErrorKind::Limit, what)
     }
 }
 
@@ -266,7 +302,7 @@ impl Session {
 fn turned_away(line: &[u8]) -> Error {
     if let Some(why) = line.strip_prefix(REFUSAL) {
         let kind = if why.ends_with(NOT_LET_IN) { ErrorKind::NotYours } else { ErrorKind::Limit };
-        return Error::new(kind, String::from_utf8_lossy(why));
+        return Error::new(kind, shown(why));
     }
     Error::protocol(format!("what answers is not papad; it said: {}", shown(line)))
 }
@@ -277,121 +313,4 @@ pub(crate) fn not_exact(failure: Failure) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HELLO: &[u8] = b"ok 1\nprotocol=2 version=0.1.0 pid=7 id=0123456789abcdef\n";
-
-    /// A session that was greeted, and has said what it says for that.
-    fn greeted() -> Session {
-        let mut session = Session::new();
-        session.received(&[BANNER, HELLO].concat());
-        assert_eq!(session.hello().unwrap().unwrap().pid, 7);
-        send_all(&mut session);
-        session
-    }
-
-    /// Sends all there is, and returns it.
-    fn send_all(session: &mut Session) -> Vec<u8> {
-        let mut sent = Vec::new();
-        while let Some((bytes, _)) = session.to_send() {
-            sent.extend_from_slice(bytes);
-            let count = bytes.len();
-            session.sent(count);
-        }
-        sent
-    }
-
-    fn answers(session: &mut Session) -> Vec<Answer> {
-        std::iter::from_fn(|| session.answer(&mut VecDeque::new()).unwrap()).collect()
-    }
-
-    #[test]
-    fn a_session_asks_to_be_exact_and_is_greeted_byte_by_byte() {
-        let mut session = Session::new();
-        assert_eq!(session.to_send().unwrap().0, b"protocol 2\n");
-        for byte in [BANNER, HELLO].concat() {
-            assert!(session.hello().unwrap().is_none());
-            session.received(&[byte]);
-        }
-        assert_eq!(session.hello().unwrap().unwrap().id, "0123456789abcdef");
-    }
-
-    #[test]
-    fn a_refusal_instead_of_a_greeting_is_an_error_with_papads_words() {
-        let mut session = Session::new();
-        session.received(b"Error: papad serves at most 3 sessions\n> ");
-        let error = session.hello().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
-        assert_eq!(error.to_string(), "papad serves at most 3 sessions");
-    }
-
-    #[test]
-    fn who_is_not_papad_is_found_out() {
-        let mut session = Session::new();
-        session.received(b"HTTP/1.1 400 Bad Request\r\n");
-        assert_eq!(session.hello().unwrap_err().kind(), ErrorKind::Protocol);
-        let mut session = Session::new();
-        session.received(&[BANNER, b"Error: Unknown command \"protocol\"\n> "].concat());
-        assert_eq!(session.hello().unwrap_err().to_string(), "Unknown command \"protocol\"");
-    }
-
-    #[test]
-    fn answers_come_in_the_order_of_the_requests_however_they_are_cut() {
-        let mut session = greeted();
-        for _ in 0..3 {
-            session.ask(Request::Status.into()).unwrap();
-        }
-        let mut got = Vec::new();
-        for byte in *b"ok 2\na\nb\nerror busy \"not idle\"\nok 0\n" {
-            session.received(&[byte]);
-            got.extend(answers(&mut session));
-        }
-        let [Ok(first), Err(second), Ok(third)] = &got[..] else {
-            panic!("{got:?}");
-        };
-        assert_eq!(first.lines, [b"a", b"b"]);
-        assert_eq!(second.what, "not idle");
-        assert!(third.lines.is_empty());
-    }
-
-    #[test]
-    fn an_abandoned_request_that_was_not_sent_never_is() {
-        let mut session = greeted();
-        for _ in 0..3 {
-            session.ask(Request::Status.into()).unwrap();
-        }
-        session.sent("status\n".len());
-        session.sent(1);
-        session.abandon();
-        session.ask(Request::Help.into()).unwrap();
-        assert_eq!(send_all(&mut session), b"tatus\nhelp\n");
-        session.received(b"ok 0\nok 0\nok 1\nhelp\n");
-        let answers = answers(&mut session);
-        assert_eq!(answers.len(), 1);
-        assert_eq!(answers[0].as_ref().unwrap().lines, [b"help"]);
-    }
-
-    #[test]
-    fn the_answer_of_an_abandoned_request_is_passed_over() {
-        let mut session = greeted();
-        session.ask(Request::Status.into()).unwrap();
-        send_all(&mut session);
-        session.received(b"ok 1\nhalf");
-        assert!(answers(&mut session).is_empty());
-        session.abandon();
-        session.ask(Request::Status.into()).unwrap();
-        session.received(b" a line\nok 1\nmine\n");
-        let [Ok(reply)] = &answers(&mut session)[..] else {
-            panic!("there is one answer");
-        };
-        assert_eq!(reply.lines, [b"mine"]);
-    }
-
-    #[test]
-    fn an_answer_that_nobody_asked_for_is_an_error() {
-        let mut session = greeted();
-        session.received(b"ok 0\n");
-        assert!(session.answer(&mut VecDeque::new()).is_err());
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use nix::sys::socket::{
 };
 
 use crate::endpoint::Address;
-use crate::sys;
+use crate::sys::{self, Received};
 
 /// One connection to papad.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Transport {
     pub(crate) fn receive_with_descriptors(
         &self,
         buffer: &mut [u8],
-        descriptors: &mut VecDeque<OwnedFd>,
+        descriptors: &mut VecDeque<Received>,
     ) -> io::Result<usize> {
         if self.is_unix {
             sys::receive(self.socket.as_fd(), buffer, descriptors)

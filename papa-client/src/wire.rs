@@ -7,20 +7,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use papa_protocol::exact::Hello;
 
+use crate::alarm::Alarm;
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::owner;
 use crate::session::{Answer, Session};
+use crate::sys::Received;
 use crate::transport::Transport;
 
 /// How long to wait before the second try to connect, and how long at most before a later one.
@@ -67,33 +67,24 @@ pub(crate) struct Peer {
     pub(crate) owner: u32,
 }
 
-/// A descriptor that becomes readable when its time has come.
-struct Alarm(TimerFd);
-
-impl Alarm {
-    fn new() -> nix::Result<Self> {
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        TimerFd::new(ClockId::CLOCK_MONOTONIC, flags).map(Self)
-    }
-
-    fn set(&self, after: Option<Duration>) {
-        // Neither is ever refused: the time is valid.
-        let _ = match after {
-            None => self.0.unset(),
-            Some(time) => {
-                // A timer of no time at all would be one that is switched off.
-                let time = TimeSpec::from_duration(time.max(Duration::from_nanos(1)));
-                self.0.set(Expiration::OneShot(time), TimerSetTimeFlags::empty())
-            }
-        };
-    }
+/// Whose the other end of a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nothing has come, so that it was not asked.
+    Unasked,
+    /// One that is trusted.
+    Known(u32),
+    /// It was closed before it could be asked. All that may be believed of what it said is that this
+    /// connection was turned away.
+    Gone,
 }
 
 /// A connection and the session over it.
 struct Link {
     transport: Transport,
     session: Session,
-    descriptors: VecDeque<OwnedFd>,
+    descriptors: VecDeque<Received>,
+    owner: Owner,
     /// Whether it is waited for until there is room to send.
     waits_for_room: bool,
 }
@@ -109,7 +100,7 @@ impl Wire {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let (pause_end, alarm) = (Alarm::new()?, Alarm::new()?);
         for alarm in [&pause_end, &alarm] {
-            epoll.add(&alarm.0, EpollEvent::new(EpollFlags::EPOLLIN, ANY_EVENT))?;
+            epoll.add(alarm, EpollEvent::new(EpollFlags::EPOLLIN, ANY_EVENT))?;
         }
         Ok(Self {
             endpoint,
@@ -212,8 +203,13 @@ impl Wire {
         self.epoll
             .add(&transport, event)
             .map_err(|errno| Error::io("a connection cannot be waited for", errno))?;
-        let session = Session::new();
-        Ok(Link { transport, session, descriptors: VecDeque::new(), waits_for_room: false })
+        Ok(Link {
+            transport,
+            session: Session::new(self.endpoint.max_answer),
+            descriptors: VecDeque::new(),
+            owner: Owner::Unasked,
+            waits_for_room: false,
+        })
     }
 
     fn greet(&mut self, link: &mut Link) -> Poll<Result<Peer>> {
@@ -221,12 +217,14 @@ impl Wire {
             // One that has turned this connection away has said why before it closed it.
             let flushed = self.flush_link(link);
             if let Some(hello) = link.session.hello()? {
-                let hello = hello.clone();
-                let owner = owner::check(&link.transport, self.endpoint.owner);
-                return Poll::Ready(owner.map(|owner| Peer { hello, owner }));
+                return Poll::Ready(match link.owner {
+                    Owner::Known(owner) => Ok(Peer { hello: hello.clone(), owner }),
+                    Owner::Unasked | Owner::Gone => Err(Error::disconnected()),
+                });
             }
-            match (link.fill(&mut self.scratch), flushed) {
-                (Ok(count), _) if count > 0 => {}
+            let room = link.session.greeting_room();
+            match (link.fill(&mut self.scratch, room), flushed) {
+                (Ok(count), _) if count > 0 => link.ask_owner(self.endpoint.owner)?,
                 (_, Err(error)) => return Poll::Ready(Err(cannot_connect(&self.endpoint, error))),
                 (Ok(_), Ok(())) => return Poll::Ready(Err(Error::disconnected())),
                 (Err(error), Ok(())) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -293,10 +291,13 @@ impl Wire {
             if let Some(answer) = link.session.answer(&mut link.descriptors)? {
                 return Poll::Ready(Ok(answer));
             }
-            match link.fill(&mut self.scratch) {
+            match link.fill(&mut self.scratch, READ_SIZE) {
                 Ok(0) => return Poll::Ready(Err(Error::disconnected())),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    return Poll::Ready(Err(Error::protocol(error.to_string())));
+                }
                 Err(error) => return Poll::Ready(Err(Error::disconnected().because(error))),
             }
         }
@@ -318,7 +319,7 @@ impl Wire {
         let Stage::Up(link, _) = &mut self.stage else {
             return false;
         };
-        match link.fill(&mut self.scratch) {
+        match link.fill(&mut self.scratch, READ_SIZE) {
             Ok(0) => true,
             // Late answers of abandoned requests.
             Ok(_) => false,
@@ -346,11 +347,29 @@ impl Link {
         Ok(false)
     }
 
-    fn fill(&mut self, scratch: &mut Vec<u8>) -> io::Result<usize> {
-        scratch.resize(READ_SIZE, 0);
+    /// Takes what there is, at most so many bytes.
+    fn fill(&mut self, scratch: &mut Vec<u8>, most: usize) -> io::Result<usize> {
+        scratch.resize(most.min(READ_SIZE), 0);
         let count = self.transport.receive_with_descriptors(scratch, &mut self.descriptors)?;
+        if !self.session.awaits_descriptors(self.descriptors.len()) {
+            let what = "descriptors came that were not asked for";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        }
         self.session.received(scratch.get(..count).unwrap_or_default());
         Ok(count)
+    }
+
+    /// Asks the system, once, whose the server is, as soon as it has said anything: nothing of that
+    /// is looked at before.
+    fn ask_owner(&mut self, trusted: Option<u32>) -> Result<()> {
+        if self.owner == Owner::Unasked {
+            self.owner = match owner::check(&self.transport, trusted) {
+                Ok(uid) => Owner::Known(uid),
+                Err(error) if error.kind() == ErrorKind::Disconnected => Owner::Gone,
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(())
     }
 }
 

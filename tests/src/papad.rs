@@ -331,8 +331,11 @@ fn device_and_inode(file: &Metadata) -> (u64, u64) {
 impl Drop for Papad {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("threads of papad and what it hosts:
-{}", self.threads());
+            eprintln!(
+                "threads of papad and what it hosts:
+{}",
+                self.threads()
+            );
         }
         loop {
             let keepers: BTreeSet<i32> = self

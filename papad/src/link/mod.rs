@@ -120,8 +120,10 @@ impl Link {
 
     /// How long to wait at most when the other side hears nothing; `None` is for ever.
     pub(crate) fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        let time = TimeVal::new(patience.unwrap_or_default().as_secs() as i64, 0);
-        Ok(setsockopt(&self.fd, sockopt::SendTimeout, &time)?)
+        // A timeout of zero is none (socket(7)), so what is shorter than the unit is one unit.
+        let patience = patience.map_or(Duration::ZERO, |it| it.max(Duration::from_micros(1)));
+        let (seconds, micros) = (patience.as_secs() as i64, i64::from(patience.subsec_micros()));
+        Ok(setsockopt(&self.fd, sockopt::SendTimeout, &TimeVal::new(seconds, micros))?)
     }
 
     /// Whether the other side is gone.
@@ -390,7 +392,24 @@ fn bad_message() -> io::Error {
 mod tests {
     use std::io::Write;
 
+    use nix::sys::socket::getsockopt;
+    use nix::sys::time::TimeValLike;
+
     use super::*;
+
+    #[test]
+    fn patience_of_less_than_a_second_has_an_end() {
+        let (keeper, _server) = Link::pair().unwrap();
+        let of = |patience| {
+            keeper.set_patience(Some(patience)).unwrap();
+            getsockopt(&keeper.fd, sockopt::SendTimeout).unwrap()
+        };
+        // The kernel counts in ticks, and rounds up.
+        assert!((500..600).contains(&of(Duration::from_millis(500)).num_milliseconds()));
+        assert_ne!(of(Duration::from_nanos(1)), TimeVal::new(0, 0));
+        keeper.set_patience(None).unwrap();
+        assert_eq!(getsockopt(&keeper.fd, sockopt::SendTimeout).unwrap(), TimeVal::new(0, 0));
+    }
 
     #[test]
     fn a_held_descriptor_arrives_under_its_name_though_its_sender_is_gone() {
