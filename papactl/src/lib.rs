@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod complete;
 mod context;
+mod escape;
 mod exit;
 mod failure;
 mod finding;

@@ -5,6 +5,7 @@ use papa_client::Papa;
 
 use crate::complete;
 use crate::context::Context;
+use crate::escape;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -20,6 +21,13 @@ pub(crate) struct Get {
     /// Print no newline after it
     #[arg(long, short = 'n')]
     no_newline: bool,
+
+    /// Send a terminal the value's bytes as they are
+    ///
+    /// Otherwise a terminal is shown control characters as \xHH, and not sent them; newlines, tabs
+    /// and colours are sent. A file or a pipe is always sent every byte as it is.
+    #[arg(long)]
+    raw: bool,
 }
 
 impl Get {
@@ -32,7 +40,9 @@ impl Get {
             output::json(&StoredValue::new(value))?;
             return Ok(Exit::DONE);
         }
-        let mut bytes = value.value.clone();
+        let is_sent_as_it_is = self.raw || !output::is_terminal();
+        let mut bytes =
+            if is_sent_as_it_is { value.value.clone() } else { escape::whole(&value.value) };
         if !self.no_newline {
             bytes.push(b'\n');
         }

@@ -30,7 +30,7 @@ const MAX_BY_TIME: usize = 64;
 /// Show what processes have written
 ///
 /// This takes nothing from whoever else reads it, unless --take is given. The output of one process
-/// is written as it is, byte by byte: its standard output to standard output, and its standard
+/// is written as it is, byte by byte (but see --raw): its standard output to standard output, and its standard
 /// error to standard error. Of several processes, all goes to standard output, by lines in the order
 /// of time, and before each stands the process's name, with a bar | or for standard error a !. Where
 /// output was lost, because the process wrote more than its buffer holds, and with --follow how a
@@ -72,6 +72,14 @@ pub(crate) struct Logs {
     #[arg(long)]
     stderr: bool,
 
+    /// Send a terminal what the process has written, byte by byte
+    ///
+    /// Otherwise a terminal is shown control characters as \xHH, and not sent them: they could
+    /// change its title, or what is on it. Newlines, tabs and colours are sent. A file or a pipe is
+    /// always sent every byte as it is.
+    #[arg(long)]
+    raw: bool,
+
     /// Put before each line when it was written
     ///
     /// That is when papad has read the line's first byte, by this machine's clock and time zone.
@@ -96,7 +104,7 @@ impl Logs {
         processes.retain(|process| !process.removed);
         let waiter = Waiter::new()?;
         let view = self.view(context);
-        let mut writer = Writer::new(self.form(context, &processes), self.follow)?;
+        let mut writer = Writer::new(self.form(context, &processes), self.follow, self.raw)?;
         let mut places = self.places(&papa, &processes)?;
         self.tell_what_is_lost(&processes, &mut writer)?;
 
@@ -109,6 +117,7 @@ impl Logs {
                 source.stop(&papa)?;
             }
             names.retain(|name| is_to_go_on(name, &places));
+            writer.finish()?;
             if woken == Woken::Interrupted {
                 return Ok(Exit::INTERRUPTED);
             }
@@ -127,6 +136,7 @@ impl Logs {
         for source in sources {
             source.stop(&papa)?;
         }
+        writer.finish()?;
         Ok(if woken == Woken::Interrupted { Exit::INTERRUPTED } else { Exit::DONE })
     }
 

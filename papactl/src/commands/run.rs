@@ -59,6 +59,14 @@ pub(crate) struct Run {
     #[arg(long, requires = "attach")]
     rm: bool,
 
+    /// Send a terminal what the process has written, byte by byte
+    ///
+    /// Otherwise a terminal is shown control characters as \xHH, and not sent them: they could
+    /// change its title, or what is on it. Newlines, tabs and colours are sent. A file or a pipe is
+    /// always sent every byte as it is.
+    #[arg(long, requires = "attach")]
+    raw: bool,
+
     /// Replace one of this name that has ended, even if its output was not taken
     #[arg(long)]
     replace: bool,
@@ -90,7 +98,8 @@ impl Run {
                 attach::note(already(process.info()));
             }
             let takes = self.rm || self.specification.blocks();
-            return attach::follow(&papa, &process, is_new, takes, &interrupts);
+            let form = attach::Form { is_new, takes, is_raw: self.raw };
+            return attach::follow(&papa, &process, form, &interrupts);
         }
         let info = process.info();
         if context.output.is_json() {

@@ -8,6 +8,7 @@ mod terminal;
 mod attach;
 mod completing;
 mod doctor;
+mod escaping;
 mod json;
 mod locks;
 mod logs;

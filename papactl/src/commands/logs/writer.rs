@@ -1,5 +1,6 @@
 //! How entries are written: as bytes, as lines for people, or as JSON.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,6 +12,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::lines::Line;
 use super::source::{Entry, What, Who};
+use crate::escape::{self, Escaper};
 use crate::failure::{Failure, Result};
 use crate::shape::{self, Logged};
 use crate::time;
@@ -52,6 +54,8 @@ pub(super) struct Writer {
     form: Form,
     /// Whether to say how processes end.
     with_ends: bool,
+    /// For stdout and stderr, where they are terminals that are not to obey what is written.
+    escapers: [Option<Escaper>; 2],
     /// Without the standard library's buffer, which knows lines: output need not have any.
     stdout: BufWriter<File>,
 }
@@ -98,10 +102,11 @@ impl Names {
 }
 
 impl Writer {
-    pub(super) fn new(form: Form, with_ends: bool) -> Result<Self> {
+    pub(super) fn new(form: Form, with_ends: bool, is_raw: bool) -> Result<Self> {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = stdout.map_err(|error| Failure::io("there is no standard output", &error))?;
-        Ok(Self { form, with_ends, stdout: BufWriter::new(stdout.into()) })
+        let escapers = Escaper::of_streams(is_raw);
+        Ok(Self { form, with_ends, escapers, stdout: BufWriter::new(stdout.into()) })
     }
 
     pub(super) fn write(&mut self, entry: &Entry) -> Result<()> {
@@ -133,13 +138,27 @@ impl Writer {
         Ok(self.stdout.flush()?)
     }
 
+    /// Nothing more is written: has everything written, the beginnings of characters included.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let [out, err] = &mut self.escapers;
+        let held = |escaper: &mut Option<Escaper>| {
+            escaper.as_mut().map(Escaper::finish).unwrap_or_default()
+        };
+        let (out, err) = (held(out), held(err));
+        self.stdout.write_all(&out)?;
+        self.flush()?;
+        Ok(io::stderr().write_all(&err)?)
+    }
+
     fn line(&mut self, name: &Name, stream: Stream, line: &Line) -> Result<()> {
+        let [out, err] = &mut self.escapers;
         match &mut self.form {
             Form::Raw if stream == Stream::Err => {
-                self.flush()?;
-                io::stderr().write_all(&line.bytes)?;
+                let bytes = escaped(err, &line.bytes);
+                self.stdout.flush()?;
+                io::stderr().write_all(&bytes)?;
             }
-            Form::Raw => self.stdout.write_all(&line.bytes)?,
+            Form::Raw => self.stdout.write_all(&escaped(out, &line.bytes))?,
             Form::Text { names, with_times } => {
                 if let Some(names) = names {
                     self.stdout.write_all(names.prefix(name, stream).as_bytes())?;
@@ -147,7 +166,11 @@ impl Writer {
                 if *with_times {
                     write!(self.stdout, "{} ", time::local(line.time))?;
                 }
-                self.stdout.write_all(&line.bytes)?;
+                match out {
+                    // Each line for itself: what one leaves unfinished is not the next one's.
+                    Some(_) => self.stdout.write_all(&escape::whole(&line.bytes))?,
+                    None => self.stdout.write_all(&line.bytes)?,
+                }
                 self.stdout.write_all(b"\n")?;
             }
             Form::Json => {}
@@ -159,6 +182,14 @@ impl Writer {
         serde_json::to_writer(&mut self.stdout, &logged(entry)).map_err(io::Error::from)?;
         self.stdout.write_all(b"\n")?;
         Ok(())
+    }
+}
+
+/// What is to be written of these bytes of a stream.
+fn escaped<'a>(escaper: &mut Option<Escaper>, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    match escaper {
+        Some(escaper) => escaper.escape(bytes).into(),
+        None => bytes.into(),
     }
 }
 

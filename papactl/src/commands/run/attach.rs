@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,6 +12,7 @@ use papa_client::{
 };
 
 use crate::commands::wait;
+use crate::escape::Escaper;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::interrupts::Interrupts;
@@ -35,6 +36,17 @@ impl<E: Into<Failure>> From<E> for Over {
     }
 }
 
+/// How to follow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Form {
+    /// The process was made just now, so that all of its output is wanted.
+    pub(super) is_new: bool,
+    /// Whether output and end are taken.
+    pub(super) takes: bool,
+    /// Whether a terminal is sent every byte.
+    pub(super) is_raw: bool,
+}
+
 /// Writes what a process writes to where this program does, until it has ended; returns its exit
 /// status. Of one that is new that is all of its output, and else what is kept.
 ///
@@ -43,19 +55,18 @@ impl<E: Into<Failure>> From<E> for Over {
 pub(super) fn follow(
     papa: &Papa,
     process: &Process,
-    is_new: bool,
-    takes: bool,
+    form: Form,
     interrupts: &Interrupts,
 ) -> Result<Exit> {
     let mut watch = papa.watch([process.name().as_bytes()]);
-    if is_new {
+    if form.is_new {
         // What is pushed out before the watch begins is lost, and was not taken by anybody.
         watch = watch.resume_from(process.name().clone(), process.id(), 0);
     }
-    if !takes {
+    if !form.takes {
         watch = watch.mode(Mode::Peek);
     }
-    match try_follow(watch, process, takes, interrupts) {
+    match try_follow(watch, process, form, interrupts) {
         Over::Ended(end) => wait::status(process, end),
         Over::Failed(failure) => Err(failure),
         Over::Detached => {
@@ -76,7 +87,7 @@ pub(super) fn note(what: impl Display) {
 fn try_follow(
     watch: WatchBuilder<Papa>,
     process: &Process,
-    takes: bool,
+    form: Form,
     interrupts: &Interrupts,
 ) -> Over {
     let mut watcher = match watch.start() {
@@ -84,7 +95,7 @@ fn try_follow(
         Err(error) if error.kind() == ErrorKind::NotFound => return gone(process),
         Err(error) => return error.into(),
     };
-    let view = View { process, interrupts };
+    let mut view = View { process, interrupts, escapers: Escaper::of_streams(form.is_raw) };
     loop {
         let over = match watcher.try_next() {
             Ok(Some(batch)) => view.show(batch),
@@ -96,7 +107,7 @@ fn try_follow(
             Ok(()) => {}
             Err(Over::Ended(end)) => {
                 // papad is to have heard that all was taken.
-                let heard = if takes { watcher.stop() } else { Ok(()) };
+                let heard = if form.takes { watcher.stop() } else { Ok(()) };
                 return heard.map_or_else(Over::from, |()| Over::Ended(end));
             }
             Err(over) => return over,
@@ -108,11 +119,13 @@ fn try_follow(
 struct View<'a> {
     process: &'a Process,
     interrupts: &'a Interrupts,
+    /// For stdout and stderr, where they are terminals that are not to obey what is written.
+    escapers: [Option<Escaper>; 2],
 }
 
 impl View<'_> {
     /// Writes a batch and then acknowledges it.
-    fn show(&self, batch: Batch) -> Result<(), Over> {
+    fn show(&mut self, batch: Batch) -> Result<(), Over> {
         let name = self.process.name();
         let mut ended = None;
         for event in &batch {
@@ -120,11 +133,13 @@ impl View<'_> {
                 return Err(gone(self.process));
             }
             match event {
-                Event::Output { stream: Stream::Out, bytes, .. } => {
-                    self.write(io::stdout().as_fd(), bytes)?;
-                }
-                Event::Output { stream: Stream::Err, bytes, .. } => {
-                    self.write(io::stderr().as_fd(), bytes)?;
+                Event::Output { stream, bytes, .. } => {
+                    let [out, err] = &mut self.escapers;
+                    let escaper = if stream == Stream::Out { out } else { err };
+                    match escaper.as_mut().map(|escaper| escaper.escape(bytes)) {
+                        Some(bytes) => self.write(stream, &bytes)?,
+                        None => self.write(stream, bytes)?,
+                    }
                 }
                 Event::Lost { bytes, .. } => {
                     note(format_args!("{bytes} bytes of {name} were lost before they were shown"));
@@ -134,13 +149,21 @@ impl View<'_> {
                 _ => {}
             }
         }
+        if ended.is_some() {
+            let held = self.escapers.each_mut().map(|it| it.as_mut().map(Escaper::finish));
+            for (stream, bytes) in [Stream::Out, Stream::Err].into_iter().zip(held) {
+                self.write(stream, &bytes.unwrap_or_default())?;
+            }
+        }
         batch.acknowledge();
         ended.map_or(Ok(()), |end| Err(Over::Ended(end)))
     }
 
     /// Writes, for as long as somebody reads and nobody interrupts. Who reads slowly may take any
     /// time.
-    fn write(&self, to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), Over> {
+    fn write(&self, to: Stream, mut bytes: &[u8]) -> Result<(), Over> {
+        let (stdout, stderr) = (io::stdout(), io::stderr());
+        let to = if to == Stream::Out { stdout.as_fd() } else { stderr.as_fd() };
         while !bytes.is_empty() {
             let mut waited = [
                 PollFd::new(self.interrupts.as_fd(), PollFlags::POLLIN),
