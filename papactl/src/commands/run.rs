@@ -33,6 +33,7 @@ const MAX_DIFFERENCES: usize = 4;
 /// The same command by the same NAME again, in the same environment, is the process that runs. One
 /// that has ended is replaced if all of its output was taken.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Run {
     /// A name for the process
     #[arg(value_name = "NAME", add = complete::processes())]

@@ -1,5 +1,6 @@
 //! Kills while output is taken: every byte comes, once, and in its stream.
 
+use papad_tests::exact::{Exact, number_of};
 use papad_tests::kills::{Client, Expected, Patient, Random, watch_to_end};
 use papad_tests::{Fifo, Frame, Stream, Watched, eventually, shell};
 
@@ -15,6 +16,14 @@ fn make_stepwise(armed: &Armed, options: &str, gate: &Fifo, steps: &[String]) {
     let script = format!("{}; read go < {}", script.join("; "), gate.path());
     let command = format!("make process p {options} {}", shell(&script));
     assert!(armed.papad.session().ask(command).starts_with("p pid="));
+}
+
+/// Waits until papad has taken all output before this position, without reading any of it.
+fn wait_until_captured(armed: &Armed, position: u64) {
+    let mut exact = Exact::tcp(&armed.papad);
+    eventually("the output is taken", || {
+        number_of(&exact.ask_line("list processes p"), "next") == position
+    });
 }
 
 /// Waits until as many bytes as this are kept, and acknowledges nothing.
@@ -76,8 +85,10 @@ fn killed_at_every_write_while_nobody_reads() {
         let gate = Fifo::new(&armed.scratch, "gate");
         let steps = ["echo a", "echo b >&2", "echo c >&2", "echo d", "echo e", "echo f >&2"];
         make_stepwise(&armed, "", &gate, &steps.map(str::to_owned));
-        for _ in steps {
+        for next in (0..).step_by("a\n".len()).skip(1).take(steps.len()) {
             drop(armed.kill_at(point, || gate.send_line()));
+            // A server that has just passed the point for one write would take the next with it.
+            wait_until_captured(&armed, next);
         }
         watch_rest(&armed, &gate, "a\nd\ne\n", "b\nc\nf\n");
     }
