@@ -7,6 +7,7 @@ use papa_client::Endpoint;
 
 use crate::commands;
 use crate::context::{Context, Global};
+use crate::descriptors::{self, Standard};
 use crate::exit::{self, Exit};
 use crate::failure::{Failure, Result};
 
@@ -73,6 +74,19 @@ impl Command {
         }
     }
 
+    /// The standard descriptors that it reads and writes itself.
+    fn needs(&self, is_json: bool) -> Vec<Standard> {
+        match self {
+            Self::Set(it) if it.reads_input() && is_json => vec![Standard::Input, Standard::Output],
+            Self::Set(it) if it.reads_input() => vec![Standard::Input],
+            Self::Set(_) | Self::Unset(_) | Self::Signal(_) if !is_json => vec![],
+            // What processes write to standard error goes there.
+            Self::Logs(_) | Self::Lock(_) => vec![Standard::Output, Standard::Error],
+            Self::Run(it) if it.is_attached() => vec![Standard::Output, Standard::Error],
+            _ => vec![Standard::Output],
+        }
+    }
+
     /// Whether its exit status is a process's, so that papactl's own trouble must have another.
     fn ends_as_a_process(&self) -> bool {
         match self {
@@ -93,7 +107,8 @@ impl Cli {
                 return told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), is_json);
             }
         };
-        match self.command.run(&context) {
+        let checked = descriptors::check(&self.command.needs(is_json));
+        match checked.and_then(|()| self.command.run(&context)) {
             Ok(exit) => exit,
             Err(failure) => match told(&failure, &context.endpoint, is_json) {
                 exit @ (Exit::DONE

@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod complete;
 mod context;
+mod descriptors;
 mod escape;
 mod exit;
 mod failure;
@@ -24,6 +25,8 @@ mod procfs;
 mod screen;
 mod shape;
 mod stopping;
+#[expect(unsafe_code, reason = "the kernel is asked before main")]
+mod sys;
 mod text;
 mod time;
 mod users;

@@ -6,6 +6,7 @@ use clap::error::ErrorKind;
 use papa_client::Endpoint;
 
 use crate::cli;
+use crate::descriptors::{self, Standard};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -15,9 +16,17 @@ pub(crate) fn said(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            // Where that cannot be written, nobody reads it.
-            let _ = error.print();
-            if error.use_stderr() { Exit::USAGE } else { Exit::DONE }
+            if error.use_stderr() {
+                // Where that cannot be written, nobody reads it.
+                let _ = error.print();
+                return Exit::USAGE;
+            }
+            let printed = descriptors::check(&[Standard::Output])
+                .and_then(|()| error.print().map_err(Failure::from));
+            match printed {
+                Ok(()) => Exit::DONE,
+                Err(failure) => cli::told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), false),
+            }
         }
         _ => {
             // What follows -- is a command of somebody else's.

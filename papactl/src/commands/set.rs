@@ -34,8 +34,13 @@ pub(crate) struct Set {
 }
 
 impl Set {
+    /// Whether the value is what standard input has.
+    pub(crate) fn reads_input(&self) -> bool {
+        self.value == "-"
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
-        let value = if self.value == "-" { standard_input()? } else { self.value.into_vec() };
+        let value = if self.reads_input() { standard_input()? } else { self.value.into_vec() };
         let papa = context.connect()?;
         let is_set = match (&self.old, self.if_absent) {
             (None, false) => papa.set(&self.name, value).map(|()| true)?,

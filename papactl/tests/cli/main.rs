@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod ctl;
+
 mod terminal;
 
 mod attach;
 mod completing;
+mod descriptors;
 mod doctor;
 mod escaping;
 mod json;
