@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::user_dirs;
 
 /// The environment variable that [`Endpoint::from_env`] reads.
 const VARIABLE: &str = "PAPA_ENDPOINT";
@@ -28,6 +29,8 @@ const DEFAULT_MAX_ANSWER: usize = 128 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     pub(crate) address: Address,
+    /// Where else to look, in this order, if nobody answers there. Only of the user's own endpoint.
+    others: Vec<Address>,
     pub(crate) owner: Option<u32>,
     pub(crate) program: Option<PathBuf>,
     pub(crate) deadline: Duration,
@@ -57,6 +60,39 @@ impl Endpoint {
         Self::at(Address::Tcp((Ipv4Addr::LOCALHOST, port).into()))
     }
 
+    /// Where a user's papad is unless somebody says otherwise: a Unix socket of this user's own, and
+    /// if nobody answers there, port 20202.
+    ///
+    /// For root that is `/run/papad.sock`; for anybody else `papad.sock` in `$XDG_RUNTIME_DIR`, in
+    /// `/run/user/UID`, or where neither is there or belongs to this user, in `/tmp/papad-UID`. The
+    /// environment's `PAPAD_DIR` names another directory. A papad at port 20202 that belongs to
+    /// somebody else is passed over, as if it were not there.
+    ///
+    /// What [`Papa::connect_or_start`](crate::Papa::connect_or_start) starts listens on the Unix
+    /// socket, and on port 20202, too, if that is free.
+    #[must_use]
+    pub fn of_user() -> Self {
+        let mut places = user_dirs::sockets().into_iter().map(Address::Unix);
+        let port = Address::Tcp((Ipv4Addr::LOCALHOST, Self::DEFAULT_PORT).into());
+        match places.next() {
+            Some(first) => Self { others: places.chain([port]).collect(), ..Self::at(first) },
+            None => Self::at(port),
+        }
+    }
+
+    /// The places that this stands for, in the order in which they are tried: itself, unless it is
+    /// [`Endpoint::of_user`].
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Self> {
+        let addresses = [&self.address].into_iter().chain(&self.others);
+        let at = |address: &Address| Self {
+            address: address.clone(),
+            others: Vec::new(),
+            ..self.clone()
+        };
+        addresses.map(at).collect()
+    }
+
     /// Checks that there may be a papad here: a relative path would mean another place to each
     /// program.
     pub(crate) fn check(&self) -> Result<()> {
@@ -71,6 +107,7 @@ impl Endpoint {
     fn at(address: Address) -> Self {
         Self {
             address,
+            others: Vec::new(),
             owner: None,
             program: None,
             deadline: DEFAULT_DEADLINE,
@@ -78,14 +115,14 @@ impl Endpoint {
         }
     }
 
-    /// What the environment's `PAPA_ENDPOINT` says; without it, port 20202.
+    /// What the environment's `PAPA_ENDPOINT` says; without it, [`Endpoint::of_user`].
     ///
     /// # Errors
     /// As [`Endpoint::parse`].
     pub fn from_env() -> Result<Self> {
         match env::var_os(VARIABLE) {
             Some(text) => Self::parse(&text),
-            None => Ok(Self::tcp(Self::DEFAULT_PORT)),
+            None => Ok(Self::of_user()),
         }
     }
 
@@ -142,7 +179,8 @@ impl Endpoint {
     }
 
     /// The program that [`Papa::connect_or_start`](crate::Papa::connect_or_start) starts. Unless
-    /// given it is the environment's `PAPAD_BIN`, or `papad` somewhere in `PATH`.
+    /// given it is the environment's `PAPAD_BIN`, or `papad` somewhere in `PATH`. What it logs is
+    /// appended to [`Endpoint::log_file`].
     #[must_use]
     pub fn program(mut self, papad: impl Into<PathBuf>) -> Self {
         self.program = Some(papad.into());
@@ -185,6 +223,30 @@ impl Endpoint {
         }
     }
 
+    /// The file that a papad logs to which was started here: `PATH.log` beside a Unix socket; for
+    /// [`Endpoint::of_user`] `$XDG_STATE_HOME/papad/log` (`~/.local/state/papad/log`), for root
+    /// `/var/log/papad.log`, or `log` in the environment's `PAPAD_DIR`. `None` at a port, and where
+    /// the user has no directory of their own for it.
+    ///
+    /// Whoever starts a papad moves a file that has become large to `FILE.1` first.
+    #[must_use]
+    pub fn log_file(&self) -> Option<PathBuf> {
+        match &self.address {
+            Address::Unix(_) if !self.others.is_empty() => user_dirs::log(),
+            Address::Unix(path) => {
+                let mut path = path.clone().into_os_string();
+                path.push(".log");
+                Some(path.into())
+            }
+            Address::Tcp(_) => None,
+        }
+    }
+
+    /// Whether this is [`Endpoint::of_user`].
+    pub(crate) fn is_of_user(&self) -> bool {
+        !self.others.is_empty()
+    }
+
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.address, Address::Unix(_))
     }
@@ -210,6 +272,19 @@ mod tests {
             assert_eq!(Endpoint::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Endpoint::parse("tcp://localhost:7").unwrap(), Endpoint::tcp(7));
+    }
+
+    #[test]
+    fn only_the_users_own_endpoint_stands_for_several_places() {
+        let own = Endpoint::of_user().owned_by(7);
+        let places = own.candidates();
+        assert!(places.len() > 1, "{places:?}");
+        assert_eq!(places.last(), Some(&Endpoint::tcp(Endpoint::DEFAULT_PORT).owned_by(7)));
+        for endpoint in [Endpoint::unix("/run/papad"), Endpoint::tcp(7)] {
+            assert_eq!(endpoint.candidates(), [endpoint]);
+        }
+        let log = Endpoint::unix("/run/papad").log_file();
+        assert_eq!(log, Some("/run/papad.log".into()));
     }
 
     #[test]

@@ -16,7 +16,7 @@
 //! # let _papad = doc::Papad::start();
 //! use papa_client::{Endpoint, Papa};
 //!
-//! // `PAPA_ENDPOINT` of the environment, or else port 20202.
+//! // `PAPA_ENDPOINT` of the environment, or else this user's own endpoint, or port 20202.
 //! let papa = Papa::connect_or_start(&Endpoint::from_env()?)?;
 //! let web = papa.process("web", "/bin/sh").args(["-c", "echo hello; exit 3"]).make()?;
 //! assert_eq!(web.wait()?.code(), Some(3));
@@ -266,15 +266,18 @@ mod name;
 mod owner;
 mod papa;
 mod process;
+mod search;
 mod session;
 mod socket;
 mod start;
+mod start_log;
 mod status;
 #[expect(unsafe_code, reason = "all that the crate has of it is there")]
 mod sys;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 mod transport;
+mod user_dirs;
 mod value;
 mod watch;
 mod wire;

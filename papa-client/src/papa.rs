@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{TcpListener, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -20,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::methods::papa_methods;
 use crate::name::Name;
 use crate::process::{Process, ProcessBuilder, ProcessInfo};
+use crate::search::Search;
 use crate::socket::{self, SocketBuilder, SocketInfo, UnixSocketBuilder};
 use crate::start;
 use crate::status::Status;
@@ -60,6 +62,20 @@ impl Papa {
 
     /// The same, in less time.
     pub(crate) fn connect_within(endpoint: &Endpoint, deadline: Duration) -> Result<Self> {
+        let deadline = Deadline::after(deadline);
+        let mut search = Search::default();
+        for candidate in endpoint.candidates() {
+            let left = deadline.left_of(Duration::MAX);
+            match search.judge(&candidate, Self::connect_to(&candidate, left)) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(()) => {}
+            }
+        }
+        Err(search.into_error(endpoint))
+    }
+
+    /// Connects to this one place.
+    fn connect_to(endpoint: &Endpoint, deadline: Duration) -> Result<Self> {
         let client = Mutex::new(Client::new(endpoint.clone())?);
         let shared = Shared { endpoint: endpoint.clone(), deadline: Mutex::new(deadline), client };
         let papa = Self { shared: Arc::new(shared) };

@@ -18,7 +18,8 @@ use crate::deadline::Deadline;
 use crate::endpoint::{Address, Endpoint};
 use crate::error::{Error, ErrorKind, Result};
 use crate::papa::Papa;
-use crate::sys;
+use crate::start_log::StartLog;
+use crate::{sys, user_dirs};
 
 /// How long to wait before it is looked again whether somebody else has started papad: at first,
 /// and at last, when each wait has been twice as long as the one before. Of a crowd that waits,
@@ -39,14 +40,15 @@ pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
     if let Some(papa) = connect(endpoint, deadline)? {
         return Ok(papa);
     }
-    let _lock = match wait_for_turn(endpoint, deadline)? {
+    let place = place(endpoint);
+    let _lock = match wait_for_turn(endpoint, &place, deadline)? {
         Turn::Ours(lock) => lock,
         Turn::Over(papa) => return Ok(papa),
     };
     if let Some(papa) = connect(endpoint, deadline)? {
         return Ok(papa);
     }
-    let started = start(endpoint, deadline);
+    let started = start(endpoint, &place, deadline);
     match (connect(endpoint, deadline)?, started) {
         (Some(papa), _) => Ok(papa),
         (None, Err(error)) => Err(error),
@@ -63,6 +65,17 @@ fn connect(endpoint: &Endpoint, deadline: Deadline) -> Result<Option<Papa>> {
     }
 }
 
+/// Where papad is to be started: the first place that nobody else can make theirs.
+fn place(endpoint: &Endpoint) -> Endpoint {
+    if !endpoint.is_of_user() {
+        return endpoint.clone();
+    }
+    let mut places = endpoint.candidates().into_iter();
+    let place = places.find(|place| place.unix_path().is_none_or(user_dirs::prepare));
+    // The last one is a port.
+    place.unwrap_or_else(|| endpoint.clone())
+}
+
 /// What comes of waiting for the lock.
 enum Turn {
     /// It is held, by who starts a papad. `None` if there is no place for its file: what lies there
@@ -75,12 +88,12 @@ enum Turn {
 /// Waits for the lock, or for a papad that answers.
 ///
 /// The file is left where it is: removing it would let a second one in.
-fn wait_for_turn(endpoint: &Endpoint, deadline: Deadline) -> Result<Turn> {
+fn wait_for_turn(endpoint: &Endpoint, place: &Endpoint, deadline: Deadline) -> Result<Turn> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
     // Nor is a FIFO to be waited for until somebody reads it.
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let Ok(mut file) = options.open(lock_path(endpoint)) else {
+    let Ok(mut file) = options.open(lock_path(place)) else {
         return Ok(Turn::Ours(None));
     };
     let is_own = |file: &Metadata| file.is_file() && file.uid() == Uid::effective().as_raw();
@@ -124,15 +137,24 @@ fn lock_path(endpoint: &Endpoint) -> PathBuf {
 }
 
 /// Runs `papad --daemonize` and waits until it says that papad answers.
-fn start(endpoint: &Endpoint, deadline: Deadline) -> Result<()> {
+fn start(endpoint: &Endpoint, place: &Endpoint, deadline: Deadline) -> Result<()> {
     let program = program(endpoint);
     let mut command = Command::new(&program);
     command.arg("--daemonize");
-    match &endpoint.address {
+    match &place.address {
         Address::Unix(path) => command.arg("-u").arg(path),
         Address::Tcp(address) => command.arg("-p").arg(address.port().to_string()),
     };
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    if endpoint.is_of_user() && place.is_unix() {
+        // For papa's clients, which know of nothing else.
+        command.arg("--try-port").arg(Endpoint::DEFAULT_PORT.to_string());
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    let log = endpoint.log_file().and_then(|path| StartLog::open(&path, endpoint.is_of_user()));
+    match log.as_ref().and_then(StartLog::duplicate) {
+        Some(log) => command.stderr(log),
+        None => command.stderr(Stdio::piped()),
+    };
     let what = || format!("papad cannot be started ({})", program.display());
     let mut child = command.spawn().map_err(|error| not_started(&what()).because(error))?;
     if !wait(&mut child, deadline) {
@@ -147,7 +169,10 @@ fn start(endpoint: &Endpoint, deadline: Deadline) -> Result<()> {
     if status.success() {
         return Ok(());
     }
-    let said = child.stderr.take().map(|pipe| said(pipe, deadline)).unwrap_or_default();
+    let said = match child.stderr.take() {
+        Some(pipe) => said(pipe, deadline),
+        None => log.map(|log| log.said(MAX_SAID)).unwrap_or_default(),
+    };
     Err(not_started(&match said.trim() {
         "" => format!("{}: {status}", what()),
         said => format!("{}: {status}: {said}", what()),

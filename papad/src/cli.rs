@@ -28,6 +28,7 @@ Usage: papad [OPTIONS]
 Options:
   -p, --port PORT          listen on 127.0.0.1:PORT and [::1]:PORT
                            (default 20202; 0 lets the system choose)
+      --try-port PORT      the same if nobody else has it; go on without it if so
   -u, --unix-socket PATH   listen on this Unix socket; without -p, on it alone
   -d, --debug              log more
       --daemonize          go to the background; returns when papad answers
@@ -38,7 +39,8 @@ Options:
                            most 1024, and the hard limit papad has)
       --state-dir DIR      keep values in this directory, across a reboot, too
       --allow-uid UID      let this user in, too (number or name; repeatable);
-                           papad's own user and root always are
+                           papad's own user and root always are. The user gets
+                           all of papad's rights: of root's papad, root's own
       --version            print the version
       --help               print this help
 
@@ -60,6 +62,8 @@ pub(crate) fn help() -> String {
 pub(crate) struct Options {
     /// `None` when only a Unix socket is wanted.
     pub(crate) port: Option<u16>,
+    /// Whether papad goes on without the port if somebody else has it.
+    pub(crate) port_is_optional: bool,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) debug: bool,
     pub(crate) daemonize: bool,
@@ -89,6 +93,7 @@ where
     let mut port = None;
     let mut options = Options {
         port: None,
+        port_is_optional: false,
         unix_socket: None,
         debug: false,
         daemonize: false,
@@ -101,7 +106,14 @@ where
     let mut parser = lexopt::Parser::from_args(words);
     while let Some(word) = parser.next()? {
         match word {
-            Short('p') | Long("port") => port = Some(parser.value()?.parse()?),
+            Short('p') | Long("port") => {
+                port = Some(parser.value()?.parse()?);
+                options.port_is_optional = false;
+            }
+            Long("try-port") => {
+                port = Some(parser.value()?.parse()?);
+                options.port_is_optional = true;
+            }
             Short('u') | Long("unix-socket") => {
                 options.unix_socket = Some(absolute(parser.value()?, "Unix socket")?);
             }
@@ -184,6 +196,16 @@ mod tests {
         assert_eq!(options(&["-u", "/run/papad"]).port, None);
         let both = options(&["-u", "/run/papad", "-p", "7"]);
         assert_eq!((both.port, both.unix_socket), (Some(7), Some("/run/papad".into())));
+    }
+
+    #[test]
+    fn the_last_option_says_whether_papad_goes_on_without_a_port() {
+        let port = |words: &[&str]| {
+            let options = options(words);
+            (options.port, options.port_is_optional)
+        };
+        assert_eq!(port(&["-u", "/run/papad", "--try-port", "7"]), (Some(7), true));
+        assert_eq!(port(&["--try-port", "7", "-p", "8"]), (Some(8), false));
     }
 
     #[test]

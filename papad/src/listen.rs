@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::Uid;
 
 use crate::cli::Options;
-use crate::limit;
+use crate::{limit, log};
 
 /// Connections that may wait to be accepted, while a server starts again for instance.
 const BACKLOG: i32 = 1024;
@@ -35,20 +35,12 @@ pub(crate) fn open(options: &Options, existing: &[&OwnedFd]) -> Result<Vec<Owned
     let mut sockets = Vec::new();
     let addresses: Vec<Option<SocketAddr>> = existing.iter().map(|fd| tcp_address(fd)).collect();
     if let Some(port) = options.port {
-        let has_inet = addresses.iter().flatten().any(SocketAddr::is_ipv4);
-        let has_inet6 = addresses.iter().flatten().any(SocketAddr::is_ipv6);
-        let mut port = addresses.iter().flatten().map(SocketAddr::port).next().unwrap_or(port);
-        if !has_inet {
-            let inet = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            let socket = open_tcp(inet).map_err(|error| describe(inet, &error))?;
-            port = tcp_address(&socket).map_or(port, |address| address.port());
-            sockets.push(socket);
-        }
-        let inet6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
-        match (!has_inet6).then(|| open_tcp(inet6)) {
-            Some(Ok(socket)) => sockets.push(socket),
-            Some(Err(error)) if !has_no_ipv6(&error) => return Err(describe(inet6, &error)),
-            Some(Err(_)) | None => {}
+        match open_port(port, addresses.iter().flatten()) {
+            Ok(opened) => sockets = opened,
+            Err(why) if options.port_is_optional => {
+                log::info!("keeper", "papad does not listen on port {port}: {why}");
+            }
+            Err(why) => return Err(why),
         }
     }
     if let Some(path) = &options.unix_socket
@@ -57,6 +49,30 @@ pub(crate) fn open(options: &Options, existing: &[&OwnedFd]) -> Result<Vec<Owned
         let socket = open_unix(path, &options.allowed_uids)
             .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
         sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+/// Opens a port of both loopback addresses, but for those that there are already.
+fn open_port<'a>(
+    port: u16,
+    existing: impl Iterator<Item = &'a SocketAddr> + Clone,
+) -> Result<Vec<OwnedFd>, String> {
+    let mut sockets = Vec::new();
+    let has_inet = existing.clone().any(SocketAddr::is_ipv4);
+    let has_inet6 = existing.clone().any(SocketAddr::is_ipv6);
+    let mut port = existing.map(SocketAddr::port).next().unwrap_or(port);
+    if !has_inet {
+        let inet = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = open_tcp(inet).map_err(|error| describe(inet, &error))?;
+        port = tcp_address(&socket).map_or(port, |address| address.port());
+        sockets.push(socket);
+    }
+    let inet6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    match (!has_inet6).then(|| open_tcp(inet6)) {
+        Some(Ok(socket)) => sockets.push(socket),
+        Some(Err(error)) if !has_no_ipv6(&error) => return Err(describe(inet6, &error)),
+        Some(Err(_)) | None => {}
     }
     Ok(sockets)
 }

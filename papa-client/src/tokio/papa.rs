@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{TcpListener, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
@@ -24,6 +25,7 @@ use crate::methods::papa_methods;
 use crate::name::Name;
 use crate::papa::{lock, own};
 use crate::process::{ProcessBuilder, ProcessInfo};
+use crate::search::Search;
 use crate::socket::{self, SocketBuilder, SocketInfo, UnixSocketBuilder};
 use crate::status::Status;
 use crate::value::Value;
@@ -57,6 +59,18 @@ impl Papa {
     /// [`NotRunning`](crate::ErrorKind::NotRunning) if nobody answers,
     /// [`NotYours`](crate::ErrorKind::NotYours) if somebody else does.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
+        let mut search = Search::default();
+        for candidate in endpoint.candidates() {
+            match search.judge(&candidate, Self::connect_to(&candidate).await) {
+                ControlFlow::Break(result) => return result,
+                ControlFlow::Continue(()) => {}
+            }
+        }
+        Err(search.into_error(endpoint))
+    }
+
+    /// Connects to this one place.
+    async fn connect_to(endpoint: &Endpoint) -> Result<Self> {
         let client = Client::new(endpoint.clone())?;
         let waiter = Waiter::new(own(&client)?)?;
         let shared = Shared {
