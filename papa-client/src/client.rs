@@ -66,6 +66,13 @@ impl Answers {
     }
 }
 
+/// A time in words. Parts of a second matter only where that is all there is.
+fn shown(time: Duration) -> String {
+    let rounded = time.saturating_add(Duration::from_nanos(500_000)).as_millis();
+    let rounded = Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX));
+    format!("{rounded:?}")
+}
+
 /// One session, and the call that is under way.
 pub(crate) struct Client {
     wire: Wire,
@@ -106,7 +113,7 @@ impl Client {
     /// The error of a call whose deadline has passed.
     pub(crate) fn too_late(&mut self, deadline: Duration) -> Error {
         self.let_go();
-        let what = format!("papad has not answered within {deadline:?}");
+        let what = format!("papad has not answered within {}", shown(deadline));
         let error = Error::new(ErrorKind::Timeout, what);
         match self.wire.take_trouble() {
             Some(trouble) => error.because(trouble),
@@ -191,5 +198,22 @@ impl Client {
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wire.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_shown_in_whole_milliseconds() {
+        for (time, text) in [
+            (Duration::from_nanos(9_999_999_469), "10s"),
+            (Duration::from_nanos(9_999_400_000), "9.999s"),
+            (Duration::from_millis(20), "20ms"),
+        ] {
+            assert_eq!(shown(time), text);
+        }
+        assert!(!shown(Duration::MAX).is_empty());
     }
 }

@@ -40,10 +40,11 @@ impl Search {
 
     /// The error where papad was found at none of the places.
     pub(crate) fn into_error(self, endpoint: &Endpoint) -> Error {
+        let places: Vec<String> = endpoint.candidates().iter().map(ToString::to_string).collect();
+        let nowhere = format!("no papad is running at {}", places.join(" or "));
         match (self.first, self.foreign) {
-            (first, None) => first.unwrap_or_else(|| {
-                Error::new(ErrorKind::NotRunning, format!("no papad is running at {endpoint}"))
-            }),
+            (Some(only), None) if places.len() == 1 => only,
+            (_, None) => Error::new(ErrorKind::NotRunning, nowhere),
             (_, Some((place, error))) => {
                 let what = format!(
                     "no papad is running at {endpoint}, and what answers at {place} is not yours"

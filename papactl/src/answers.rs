@@ -26,6 +26,7 @@ impl Answers {
         let commands = vec![
             ("doctor", schema::<Vec<Finding>>(of)),
             ("get", schema::<shape::StoredValue>(of)),
+            ("log", schema::<shape::PapadLog>(of)),
             ("logs", schema::<shape::Logged>(of)),
             ("ps", schema::<Vec<shape::Process>>(of)),
             ("restart", schema::<Vec<shape::Restarted>>(of)),

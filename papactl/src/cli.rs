@@ -46,6 +46,7 @@ enum Command {
     Lock(commands::lock::Lock),
     Status(commands::status::Status),
     Doctor(commands::doctor::Doctor),
+    Log(commands::log::Log),
     Upgrade(commands::upgrade::Upgrade),
 }
 
@@ -70,6 +71,7 @@ impl Command {
             Self::Lock(it) => it.run(context),
             Self::Status(it) => it.run(context),
             Self::Doctor(it) => it.run(context),
+            Self::Log(it) => it.run(context),
             Self::Upgrade(it) => it.run(context),
         }
     }
@@ -104,7 +106,7 @@ impl Cli {
         let context = match self.global.context() {
             Ok(context) => context,
             Err(failure) => {
-                return told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), is_json);
+                return told(&failure, &Endpoint::of_user(), is_json);
             }
         };
         let checked = descriptors::check(&self.command.needs(is_json));

@@ -20,8 +20,9 @@ use crate::text::printable;
 pub(crate) struct Global {
     /// Where papad is: an absolute path of a Unix socket, or a port
     ///
-    /// An absolute path, a port, unix:///PATH, tcp://127.0.0.1:PORT or tcp://[::1]:PORT. Port 20202
-    /// unless given.
+    /// An absolute path, a port, unix:///PATH, tcp://127.0.0.1:PORT or tcp://[::1]:PORT. Unless given
+    /// it is your own Unix socket, and if nobody answers there, port 20202. Root's is
+    /// /run/papad.sock; yours papad.sock in $XDG_RUNTIME_DIR or /run/user/UID, or in /tmp/papad-UID.
     #[arg(
         long,
         short = 'e',
@@ -88,7 +89,7 @@ impl Global {
         let in_colour = AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let mut endpoint = match &self.endpoint {
             Some(text) => parse(text)?,
-            None => Endpoint::tcp(Endpoint::DEFAULT_PORT),
+            None => Endpoint::of_user(),
         };
         if let Some(user) = &self.trust {
             endpoint = endpoint.owned_by(uid(user)?.as_raw());
@@ -106,7 +107,11 @@ impl Context {
     pub(crate) fn connect(&self) -> Result<Papa> {
         Papa::connect(&self.endpoint).map_err(|error| match error.kind() {
             ErrorKind::NotRunning => {
-                let what = format!("no papad is running at {}", self.endpoint);
+                let what = match self.endpoint.candidates().len() {
+                    1 => format!("no papad is running at {}", self.endpoint),
+                    // It names all places, and which of them has something else.
+                    _ => error.to_string(),
+                };
                 Failure::new(Exit::NOT_RUNNING, what).hint(format!(
                     "start one with \"{}\", or say where it is with --endpoint or PAPA_ENDPOINT",
                     starting(&self.endpoint)
@@ -119,10 +124,15 @@ impl Context {
 
 /// The command that has a papad answer there.
 pub(crate) fn starting(endpoint: &Endpoint) -> String {
+    // As "papactl run" starts it at the user's own endpoint.
+    let port = match endpoint.candidates().len() {
+        1 => String::new(),
+        _ => format!(" --try-port {}", Endpoint::DEFAULT_PORT),
+    };
     match (endpoint.unix_path(), endpoint.tcp_address()) {
         (Some(path), _) => {
             let path = printable(path.as_os_str().as_bytes());
-            format!("papad --daemonize -u {}", shell_words::quote(&path))
+            format!("papad --daemonize -u {}{port}", shell_words::quote(&path))
         }
         (None, Some(address)) if address.port() != Endpoint::DEFAULT_PORT => {
             format!("papad --daemonize -p {}", address.port())

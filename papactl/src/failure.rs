@@ -122,8 +122,9 @@ pub(crate) fn with_cause(error: &Error) -> String {
 fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
     match kind {
         ErrorKind::NotYours => Some(format!(
-            "the papad at {endpoint} belongs to another user: become that user with sudo -u, have \
-             it let you in with --allow-uid, or say --trust USER if it is you who does not trust it"
+            "the papad at {endpoint} belongs to another user: start one of your own at another \
+             place, become that user with sudo -u, or say --trust USER if it is you who does not \
+             trust it; to let you in with --allow-uid would give you all of that user's rights"
         )),
         ErrorKind::Denied => Some("try as the user that papad runs as, or as root".into()),
         ErrorKind::NeedsUnix => {

@@ -25,14 +25,14 @@ pub(crate) fn said(error: &clap::Error) -> Exit {
                 .and_then(|()| error.print().map_err(Failure::from));
             match printed {
                 Ok(()) => Exit::DONE,
-                Err(failure) => cli::told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), false),
+                Err(failure) => cli::told(&failure, &Endpoint::of_user(), false),
             }
         }
         _ => {
             // What follows -- is a command of somebody else's.
             let is_json = env::args_os().take_while(|it| it != "--").any(|it| it == "--json");
             let failure = failure(&error.render().to_string());
-            cli::told(&failure, &Endpoint::tcp(Endpoint::DEFAULT_PORT), is_json)
+            cli::told(&failure, &Endpoint::of_user(), is_json)
         }
     }
 }

@@ -17,7 +17,7 @@ mod status;
 mod top;
 
 pub(crate) use ended::{Ended, Removed, Restarted, Stopped};
-pub(crate) use logged::Logged;
+pub(crate) use logged::{Logged, PapadLog};
 pub(crate) use socket::Socket;
 pub(crate) use status::{Limit, Status, Upgraded};
 pub(crate) use top::{Top, TopPapad, TopProcess};

@@ -17,6 +17,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, fstat, umask};
+use nix::sys::wait::wait;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getppid, pipe2, setsid};
 
 use crate::cli::Options;
@@ -176,8 +177,13 @@ fn daemonize() -> io::Result<ExitCode> {
             drop(ready);
             let mut said = Vec::new();
             File::from(reader).read_to_end(&mut said)?;
-            // Without a word, the keeper has said on standard error what is wrong.
-            Ok(if said.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            if !said.is_empty() {
+                return Ok(ExitCode::SUCCESS);
+            }
+            // Whoever has started this reads what is wrong on standard error, which the keeper
+            // writes before it ends. If it cannot be waited for, it has ended.
+            let _ = wait();
+            Ok(ExitCode::FAILURE)
         }
         Fork::Child => {
             setsid()?;

@@ -3,6 +3,7 @@
 pub(crate) mod doctor;
 pub(crate) mod get;
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod logs;
 pub(crate) mod ps;
 pub(crate) mod restart;

@@ -2,6 +2,7 @@
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
+use papa_client::Endpoint;
 
 use super::doctor::{health, limits};
 use crate::context::Context;
@@ -33,10 +34,10 @@ impl Status {
         findings.retain(|finding| !finding.is_ok());
         let exit = if findings.is_empty() { Exit::DONE } else { Exit::FAILED };
         if context.output.is_json() {
-            output::json(&shape::Status::new(&context.endpoint, &status, findings))?;
+            output::json(&shape::Status::new(papa.endpoint(), &status, findings))?;
             return Ok(exit);
         }
-        output::line(verdict(context, &status, &findings))?;
+        output::line(verdict(papa.endpoint(), &status, &findings))?;
         for finding in &findings {
             output::line(finding)?;
         }
@@ -54,13 +55,13 @@ impl Status {
     }
 }
 
-fn verdict(context: &Context, status: &papa_client::Status, findings: &[Finding]) -> String {
+fn verdict(endpoint: &Endpoint, status: &papa_client::Status, findings: &[Finding]) -> String {
     let (colour, is) = match findings {
         [] => (AnsiColor::Green, "is well"),
         _ => (AnsiColor::Red, "needs attention"),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    format!("papad {} at {} {style}{is}{style:#}", status.version, context.endpoint)
+    format!("papad {} at {} {style}{is}{style:#}", status.version, endpoint)
 }
 
 /// How much there is of everything, and of what there may be.

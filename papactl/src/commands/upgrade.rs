@@ -27,11 +27,12 @@ impl Upgrade {
         let program = self.program.map(path::absolute).transpose();
         let program =
             program.map_err(|error| Failure::io("there is no working directory", &error))?;
-        let version = context.connect()?.upgrade(program.as_deref())?;
+        let papa = context.connect()?;
+        let version = papa.upgrade(program.as_deref())?;
         if context.output.is_json() {
             output::json(&Upgraded { version })?;
         } else {
-            output::line(format_args!("papad {version} answers at {} now", context.endpoint))?;
+            output::line(format_args!("papad {version} answers at {} now", papa.endpoint()))?;
         }
         Ok(Exit::DONE)
     }

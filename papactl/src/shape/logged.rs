@@ -59,3 +59,13 @@ pub(crate) enum Logged {
         id: String,
     },
 }
+
+/// What papad itself has logged.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "papad_log")]
+pub(crate) struct PapadLog {
+    /// The file.
+    pub(crate) path: String,
+    /// Its last lines, the oldest first.
+    pub(crate) lines: Vec<String>,
+}

@@ -14,6 +14,7 @@ mod escaping;
 mod json;
 mod locks;
 mod logs;
+mod own_endpoint;
 mod processes;
 mod restart;
 mod rm;

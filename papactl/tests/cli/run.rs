@@ -210,7 +210,7 @@ fn a_papad_of_roots_runs_it_as_who_asks() {
 }
 
 /// A papad that papactl has started, and that nobody is the parent of.
-struct Daemon(i32);
+pub(crate) struct Daemon(pub(crate) i32);
 
 impl Drop for Daemon {
     fn drop(&mut self) {

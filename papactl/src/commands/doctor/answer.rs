@@ -33,11 +33,17 @@ const KEEPER: &str = "papad: keeper";
 pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
     let error = match Papa::connect(endpoint) {
         Ok(papa) => {
-            let found = Finding::ok("answer", format!("papad answers at {endpoint}"));
+            let found = Finding::ok("answer", format!("papad answers at {}", papa.endpoint()));
             return (Some(papa), vec![found]);
         }
         Err(error) => error,
     };
+    let foreign = std::error::Error::source(&error).filter(|_| endpoint.candidates().len() > 1);
+    if error.kind() == ErrorKind::NotRunning && foreign.is_some() {
+        let advice = format!("start one of your own with \"{}\"", starting(endpoint));
+        let finding = Finding::bad("answer", error.to_string()).advice(advice);
+        return (None, [vec![finding], elsewhere()].concat());
+    }
     let here = here(endpoint, procfs::listeners());
     let finding = match error.kind() {
         ErrorKind::NotRunning => match endpoint.unix_path() {
@@ -48,7 +54,9 @@ pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
             no_way_in(endpoint, &error)
         }
         ErrorKind::NotYours => Finding::bad("answer", format!("{error}{}", held_by(&here))).advice(
-            "say --trust USER, become that user with sudo -u, or start it with --allow-uid",
+            "start a papad of your own at another place, become that user with sudo -u, or say \
+             --trust USER if it is you who does not trust it; to let you in with --allow-uid would \
+             give you all of that user's rights",
         ),
         ErrorKind::Io => no_way_in(endpoint, &error),
         _ => stranger(&error, &said(endpoint), &held_by(&here)),
