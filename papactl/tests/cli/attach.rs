@@ -1,9 +1,10 @@
 //! run --attach.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use papad_tests::exact::Exact;
@@ -195,7 +196,10 @@ fn a_full_disk_ends_the_look_and_says_where_the_output_is() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
     let mut command = ctl.command(&attached(&["--rm"], "echo one"));
-    command.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped());
+    // A file that takes not one byte, as on a full disk.
+    let full = memfd_create("full", MFdFlags::MFD_ALLOW_SEALING).unwrap();
+    fcntl(&full, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).unwrap();
+    command.stdout(full).stderr(Stdio::piped());
     let ran = Ran::of(command.spawn().unwrap());
     assert_eq!(ran.status, Some(125));
     let hint = "; what job writes is kept, and \"papactl logs -f job\" shows it\n";

@@ -1,6 +1,7 @@
 //! What is written with `--json` is what papactl-json(7) says, for every command.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use papactl::Answers;
 use papad_tests::exact::{Exact, make_writer};
@@ -13,7 +14,7 @@ use crate::ctl::Ctl;
 const WITHOUT: [(&str, &str); 1] = [("lock", "the command's output is all there is")];
 
 /// A line for each command, in an order in which each has something to show.
-const LINES: [(&str, &str); 20] = [
+const LINES: [(&str, &str); 21] = [
     ("set", "set a 1"),
     ("get", "get a"),
     ("values", "values"),
@@ -25,6 +26,7 @@ const LINES: [(&str, &str); 20] = [
     ("unset", "unset a"),
     ("run", "run job --buffer 4k -- seq 9999"),
     ("wait", "wait job"),
+    ("log", "log"),
     ("logs", "logs job -f"),
     ("restart", "restart job"),
     ("top", "top -c 1"),
@@ -61,6 +63,9 @@ fn every_key_that_is_written_is_documented_and_every_documented_key_is_written()
     let papad = Papad::builder().unix_path(scratch.join("papad")).start();
     let ctl = Ctl::over_unix(&papad);
     make_writer(&mut Exact::tcp(&papad), "writer", "hello");
+    // The log of a papad that has gone.
+    let gone = scratch.join("gone");
+    fs::write(format!("{gone}.log"), "a line\n").unwrap();
     // What needs attention is a shape, too.
     papad.kill_server();
     let answers = papactl::answers();
@@ -73,6 +78,7 @@ fn every_key_that_is_written_is_documented_and_every_documented_key_is_written()
         let words: Vec<&str> = ["--json"].into_iter().chain(line.split(' ')).collect();
         let ran = match name {
             "socket adopt" => adopt(&ctl, &words),
+            "log" => Ctl::at(&gone).run(&words),
             _ => ctl.run(&words),
         };
         let text = ran.text();
