@@ -68,7 +68,7 @@ impl Answers {
 
 /// A time in words. Parts of a second matter only where that is all there is.
 fn shown(time: Duration) -> String {
-    let rounded = time.saturating_add(Duration::from_nanos(500_000)).as_millis();
+    let rounded = time.saturating_add(Duration::from_micros(500)).as_millis();
     let rounded = Duration::from_millis(u64::try_from(rounded).unwrap_or(u64::MAX));
     format!("{rounded:?}")
 }
@@ -209,7 +209,7 @@ mod tests {
     fn times_are_shown_in_whole_milliseconds() {
         for (time, text) in [
             (Duration::from_nanos(9_999_999_469), "10s"),
-            (Duration::from_nanos(9_999_400_000), "9.999s"),
+            (Duration::from_micros(9_999_400), "9.999s"),
             (Duration::from_millis(20), "20ms"),
         ] {
             assert_eq!(shown(time), text);

@@ -59,7 +59,7 @@ impl Failure {
     pub(crate) fn report(&self, endpoint: &Endpoint) -> Option<Report> {
         match self {
             Self::Papad(error) => Some(Report {
-                error: with_cause(error),
+                error: in_papactls_words(&with_cause(error)),
                 hint: hint(error.kind(), endpoint),
                 exit_status: self.exit(),
             }),
@@ -118,6 +118,18 @@ pub(crate) fn with_cause(error: &Error) -> String {
     }
 }
 
+/// papad's errors of what cannot be started are in the words of papa 1.0, which its clients know.
+fn in_papactls_words(what: &str) -> String {
+    let of_papa = [
+        ("Bad command - ", "the command cannot be run: "),
+        ("Bad working_dir - ", "the directory cannot be entered: "),
+        ("Cannot set rlimit ", "it cannot be started with the limit "),
+    ];
+    let of_papa =
+        of_papa.into_iter().find_map(|(theirs, own)| Some((own, what.strip_prefix(theirs)?)));
+    of_papa.map_or_else(|| what.to_owned(), |(own, rest)| format!("{own}{rest}"))
+}
+
 /// What to do about an error of the client's, where that does not lie in its own words.
 fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
     match kind {
@@ -141,6 +153,14 @@ fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn papas_words_are_not_papactls() {
+        let said = |what: &str| in_papactls_words(what);
+        assert_eq!(said("Bad working_dir - No: /x"), "the directory cannot be entered: No: /x");
+        assert_eq!(said("Bad command - No: x"), "the command cannot be run: No: x");
+        assert_eq!(said("Socket x not found"), "Socket x not found");
+    }
 
     #[test]
     fn whoever_of_the_two_does_not_trust_the_other_is_told_what_to_do() {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, Timestamp, Zoned};
 
@@ -36,8 +36,8 @@ pub(crate) fn local(time: SystemTime) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
-/// A point in time as people write it: how long ago (`10m`, `2d 3h`), or a time of RFC 3339, where
-/// this machine's time zone and midnight need not be said.
+/// A point in time as people write it: how long ago (`10m`, `2d 3h`), a time of RFC 3339, where this
+/// machine's time zone and midnight need not be said, or a time of day, which is the last such.
 pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time.into());
@@ -46,10 +46,25 @@ pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
         let zoned = time.to_zoned(TimeZone::system());
         return zoned.map(|it| it.timestamp().into()).map_err(|error| error.to_string());
     }
-    let ago = text.parse::<Span>().ok().filter(|span| !span.is_negative());
+    if let Some(time) = time_of_day(text) {
+        return Ok(time);
+    }
+    // A span may be written like a time of day, too, which nobody means.
+    let ago = text.parse::<Span>().ok().filter(|span| !span.is_negative() && !text.contains(':'));
     let time = ago.and_then(|span| Zoned::now().checked_sub(span).ok());
     time.map(|it| it.timestamp().into())
-        .ok_or_else(|| "say how long ago, as 10m, or when, as 2026-11-22T10:00".to_owned())
+        .ok_or_else(|| "say how long ago, as 10m, or when, as 2026-11-22T10:00 or 10:00".to_owned())
+}
+
+/// The last time that a clock here showed this: `19:38` or `19:38:38`.
+fn time_of_day(text: &str) -> Option<SystemTime> {
+    // Without this, a number alone would be hours.
+    let time = text.contains(':').then(|| text.parse::<Time>().ok()).flatten()?;
+    let now = Zoned::now();
+    let on = |date: Date| date.to_datetime(time).to_zoned(now.time_zone().clone()).ok();
+    let today = on(now.date()).filter(|it| *it <= now);
+    let yesterday = || on(now.date().yesterday().ok()?);
+    today.or_else(yesterday).map(|it| it.timestamp().into())
 }
 
 /// A length of time as people write it: `500ms`, `1m 30s`, or a number of seconds.
@@ -70,8 +85,19 @@ mod tests {
         assert_eq!(moment("2026-11-22"), moment("2026-11-22T00:00"));
         let ago = since(moment("1h 30m").unwrap()).as_secs();
         assert!((5400..5500).contains(&ago), "{ago}");
-        for text in ["", "soon", "-5m", "25:00"] {
+        for text in ["", "soon", "-5m", "25:00", "10:00:61"] {
             assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_of_day_is_the_last_one() {
+        let now = Zoned::now();
+        for text in ["19:38:38", "00:00", "23:59:59.5"] {
+            let time = moment(text).unwrap();
+            assert!(time <= SystemTime::now() && since(time).as_secs() <= 25 * 3600, "{text}");
+            let shown = Timestamp::try_from(time).unwrap().to_zoned(now.time_zone().clone());
+            assert_eq!(shown.time(), text.parse::<Time>().unwrap());
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 
 use lexopt::prelude::*;
@@ -107,11 +108,11 @@ where
     while let Some(word) = parser.next()? {
         match word {
             Short('p') | Long("port") => {
-                port = Some(parser.value()?.parse()?);
+                port = Some(value_of(&mut parser, "--port", port_number)?);
                 options.port_is_optional = false;
             }
             Long("try-port") => {
-                port = Some(parser.value()?.parse()?);
+                port = Some(value_of(&mut parser, "--try-port", port_number)?);
                 options.port_is_optional = true;
             }
             Short('u') | Long("unix-socket") => {
@@ -119,20 +120,26 @@ where
             }
             Short('d') | Long("debug") => options.debug = true,
             Long("daemonize") => options.daemonize = true,
-            Long("bufsize") => options.bufsize = parser.value()?.parse_with(bufsize)?,
+            Long("bufsize") => options.bufsize = value_of(&mut parser, "--bufsize", bufsize)?,
             Long("hosted-nofile") => {
-                options.hosted_nofile = parser.value()?.parse_with(HostedNofile::parse)?;
+                options.hosted_nofile =
+                    value_of(&mut parser, "--hosted-nofile", HostedNofile::parse)?;
             }
             Long("state-dir") => {
                 options.state_dir = Some(absolute(parser.value()?, "state directory")?);
             }
-            Long("allow-uid") => options.allowed_uids.push(parser.value()?.parse_with(user)?),
+            Long("allow-uid") => {
+                options.allowed_uids.push(value_of(&mut parser, "--allow-uid", user)?);
+            }
             Long("version") => return Ok(Request::Version),
             Short('h') | Long("help") => return Ok(Request::Help),
             other => {
-                let bound = if let Long(option) = other { Bound::of_option(option) } else { None };
-                let Some(bound) = bound else { return Err(other.unexpected()) };
-                let allowed = parser.value()?.parse_with(|text| bound.parse(text))?;
+                let bound = match other {
+                    Long(option) => Bound::of_option(option).zip(Some(format!("--{option}"))),
+                    _ => None,
+                };
+                let Some((bound, option)) = bound else { return Err(other.unexpected()) };
+                let allowed = value_of(&mut parser, &option, |text| bound.parse(text))?;
                 options.allowed.set(bound, allowed);
             }
         }
@@ -142,6 +149,22 @@ where
         (port, _) => port,
     };
     Ok(Request::Run(Box::new(options)))
+}
+
+/// The value of an option, as `parse` reads it. An error names the option.
+fn value_of<T, E: fmt::Display>(
+    parser: &mut lexopt::Parser,
+    option: &str,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, lexopt::Error> {
+    let value = parser.value()?;
+    let invalid = |why: String| format!("invalid value {} of {option}: {why}", value.display());
+    let text = value.to_str().ok_or_else(|| invalid("it is not UTF-8".to_owned()))?;
+    Ok(parse(text).map_err(|error| invalid(error.to_string()))?)
+}
+
+fn port_number(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| "a port is a number from 0 to 65535".to_owned())
 }
 
 /// A path that means the same from every directory: papad may leave the one it was started in.
@@ -222,6 +245,20 @@ mod tests {
         allowed.set(Bound::Sessions, 7);
         allowed.set(Bound::Buffers, 1 << 30);
         assert_eq!(options.allowed, allowed);
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_told_with_its_option() {
+        let why = |words: &[&str]| parse(words).map(|_| ()).unwrap_err().to_string();
+        assert_eq!(
+            why(&["-p", "http"]),
+            "invalid value http of --port: a port is a number from 0 to 65535"
+        );
+        for (option, value) in [("--bufsize", "2x"), ("--allow-uid", "no"), ("--max-sessions", "x")]
+        {
+            let why = why(&[option, value]);
+            assert!(why.starts_with(&format!("invalid value {value} of {option}: ")), "{why}");
+        }
     }
 
     #[test]

@@ -100,8 +100,8 @@ fn path(endpoint: &Endpoint) -> Result<PathBuf> {
 /// The failure where papad does not log to a file.
 fn elsewhere(keeper: i32) -> Failure {
     let cgroup = procfs::of(keeper, "cgroup").unwrap_or_default();
-    let units = cgroup.lines().filter_map(|line| line.rsplit('/').next());
-    let service = units.filter(|it| it.ends_with(".service") && !it.starts_with("user@")).last();
+    let mut units = cgroup.lines().filter_map(|line| line.rsplit('/').next());
+    let service = units.find(|it| it.ends_with(".service") && !it.starts_with("user@"));
     let what = format!("the papad of pid {keeper} does not log to a file");
     let hint = match service {
         Some(service) => format!("\"journalctl -u {service}\" shows what it has logged"),

@@ -51,7 +51,7 @@ pub(crate) struct Logs {
     #[arg(long, short = 'f')]
     follow: bool,
 
-    /// Only lines that are not older: 10m, or 2026-11-22T10:00
+    /// Only lines that are not older: 10m, 19:38, or 2026-11-22T10:00
     #[arg(long, value_name = "TIME", value_parser = time::moment)]
     since: Option<SystemTime>,
 

@@ -23,6 +23,7 @@ mod watch;
 /// the buffer before anybody took it. In a narrow terminal columns are left out, and the command is
 /// cut.
 #[derive(Debug, Args)]
+#[command(visible_alias = "ls")]
 pub(crate) struct Ps {
     /// Only these: names, or beginnings of names with a *
     #[arg(value_name = "NAME", add = complete::processes())]

@@ -18,6 +18,7 @@ use crate::shape;
 use crate::users::Users;
 
 mod attach;
+mod environment;
 mod specification;
 
 /// So many differences are enough to see what is wrong.
@@ -28,7 +29,7 @@ const MAX_DIFFERENCES: usize = 4;
 /// papad is started, too, if none answers. The process outlives this shell, and what it writes is
 /// kept until somebody takes it: see papactl logs. It gets this shell's environment, directory and
 /// umask, as with nohup, unless options say otherwise; but no variables that speak of this terminal,
-/// as TERM and SHLVL do.
+/// login or service, as TERM, SHLVL and SSH_CLIENT do: see --env.
 ///
 /// The same command by the same NAME again, in the same environment, is the process that runs. One
 /// that has ended is replaced if all of its output was taken.

@@ -1,6 +1,8 @@
 //! run.
 
 use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -67,7 +69,20 @@ fn the_same_command_from_another_terminal_is_the_same_process() {
     };
     let (status, line) = from(&[("SHLVL", "1"), ("TERM", "xterm"), ("SSH_TTY", "/dev/pts/1")], &[]);
     assert_eq!(status, Some(0));
-    let again = from(&[("SHLVL", "7"), ("TERM", "linux"), ("TMUX", "/tmp/tmux")], &[]);
+    let other = [
+        ("SHLVL", "7"),
+        ("TERM", "linux"),
+        ("TMUX", "/tmp/tmux"),
+        ("TERM_PROGRAM", "vscode"),
+        ("VSCODE_PID", "7"),
+        ("KITTY_WINDOW_ID", "1"),
+        ("COLORTERM", "truecolor"),
+        ("SSH_AUTH_SOCK", "/tmp/agent"),
+        ("SUDO_USER", "me"),
+        ("INVOCATION_ID", "0"),
+        ("JOURNAL_STREAM", "8:1"),
+    ];
+    let again = from(&other, &[]);
     assert_eq!(again, (Some(0), format!("web runs already as pid {}\n", pid_in(&line))));
     // What is asked for by name is handed on, and counts.
     assert_eq!(from(&[("TERM", "xterm")], &["--env", "TERM"]).0, Some(7));
@@ -87,6 +102,62 @@ fn a_process_finds_what_this_shell_would_have_given_it() {
     let output = command.output().unwrap();
     let expected = format!("b c\n|{}|0031|", scratch.path().display());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+#[test]
+fn a_directory_is_named_as_the_shell_names_it() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let (first, link, gone) = (scratch.join("first"), scratch.join("link"), scratch.join("gone"));
+    fs::create_dir(&first).unwrap();
+    fs::create_dir(&gone).unwrap();
+    symlink(&first, &link).unwrap();
+    let run = |name: &str, line: String, words: &[&str]| {
+        let words = [&["run", name], words, &["--", "/bin/sleep", "1000"]].concat();
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(line + "; exec \"$@\"").arg("sh").arg(Ctl::program()).args(words);
+        let command = command.env("PAPA_ENDPOINT", ctl.endpoint()).stdout(Stdio::piped());
+        Ran::of(command.stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let directory = |name: &str| ctl.json(&["ps", name])[0]["directory"].clone();
+    assert_eq!(run("linked", format!("cd {link}"), &[]).status, Some(0));
+    assert_eq!(directory("linked"), json!(link));
+    run("below", format!("cd {link}"), &["-C", "."]);
+    assert_eq!(directory("below"), json!(format!("{link}/.")));
+    // A PWD of somewhere else is not believed.
+    run("moved", format!("cd {first}; PWD={gone}; export PWD"), &[]);
+    assert_eq!(directory("moved"), json!(first));
+    // A directory that is gone matters only where it is meant.
+    let leave = || format!("cd {gone}; rmdir {gone}; true");
+    let ran = run("named", leave(), &["-C", &first]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    fs::create_dir(&gone).unwrap();
+    let ran = run("lost", leave(), &[]);
+    assert_eq!(ran.status, Some(1));
+    assert!(ran.error().contains("or name one with --dir"), "{ran:?}");
+}
+
+#[test]
+fn a_process_of_a_user_who_is_named_finds_that_users_home() {
+    if !is_root("to run a process as another user") {
+        return;
+    }
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let run = |words: &[&str]| {
+        let script = "echo $HOME $USER $LOGNAME $XDG_RUNTIME_DIR";
+        let shell = ["--", "/bin/sh", "-c", script];
+        let words = [&["run", "job", "--attach", "--rm", "-C", "/"], words, &shell].concat();
+        let mut command = ctl.command(&words);
+        command.envs([("HOME", "/root"), ("USER", "root"), ("XDG_RUNTIME_DIR", "/run/user/0")]);
+        Ran::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()).text()
+    };
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let home = nobody.dir.display();
+    assert_eq!(run(&["-u", "nobody"]), format!("{home} nobody nobody\n"));
+    assert_eq!(run(&["-u", "nobody", "-E", "HOME=/tmp"]), "/tmp nobody nobody\n");
+    assert_eq!(run(&["-u", "nobody", "--clean-env"]), "\n");
 }
 
 #[test]
@@ -150,7 +221,11 @@ fn what_makes_no_sense_is_refused_before_anything_is_done() {
     assert_eq!(ctl.fails(&["run", "a b", "--", "/bin/true"]).0, 2);
     let (status, error) = ctl.fails(&["run", "job", "--", "/no/such/program"]);
     assert_eq!(status, 1);
-    assert!(error.contains("No such file or directory: /no/such/program"), "{error}");
+    let why = "papactl: the command cannot be run: No such file or directory: /no/such/program";
+    assert!(error.starts_with(why), "{error}");
+    let error = ctl.fails(&["run", "job", "-C", "/no/such", "--", "/bin/true"]).1;
+    let why = "papactl: the directory cannot be entered: No such file or directory: /no/such";
+    assert!(error.starts_with(why), "{error}");
     assert_eq!(ctl.json(&["ps"]), json!([]));
 }
 

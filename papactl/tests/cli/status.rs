@@ -1,7 +1,7 @@
 //! status.
 
-use papad_tests::exact::Exact;
-use papad_tests::{Papad, eventually};
+use papad_tests::exact::{Exact, script};
+use papad_tests::{Fifo, Papad, ScratchDir, eventually};
 use serde_json::{Value, json};
 
 use crate::ctl::{Ctl, words};
@@ -47,7 +47,23 @@ fn what_needs_attention_is_told_and_is_the_exit_status() {
     assert_eq!(attention(&ctl), (Some(0), vec![]));
 
     let mut exact = Exact::tcp(&papad);
-    exact.ask("make process lossy bufsize=4096 -- /bin/sh -c \"head -c 100000 /dev/zero; exec sleep 1000\"");
+    // What nobody ever takes is not missed.
+    let flood = "head -c 100000 /dev/zero";
+    exact.ask(format!(
+        "make process untaken bufsize=4096 {}",
+        script(&format!("{flood}; exec sleep 1000"))
+    ));
+    eventually("some is pushed out", || ctl.json(&["ps", "untaken"])[0]["lost"] != json!(0));
+    assert_eq!(attention(&ctl), (Some(0), vec![]));
+
+    // Somebody takes the first of this one's.
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "taken");
+    let line = format!("echo first; read taken <{}; {flood}; exec sleep 1000", fifo.path());
+    exact.ask(format!("make process lossy bufsize=4096 {}", script(&line)));
+    eventually("it has written", || ctl.json(&["ps", "lossy"])[0]["unread"] == json!(6));
+    assert_eq!(ctl.ok(&["logs", "--take", "lossy"]), "first\n");
+    fifo.send("taken");
     exact.ask("make process stuck bufsize=4096 overflow=block -- /usr/bin/yes");
     let expected = |words: &[(&str, &str)]| {
         let words = words.iter().map(|(check, verdict)| ((*check).into(), (*verdict).into()));

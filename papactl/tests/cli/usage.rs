@@ -1,6 +1,6 @@
 //! Command lines that make no sense, and papads that are not there.
 
-use papad_tests::ScratchDir;
+use papad_tests::{Papad, ScratchDir};
 use serde_json::{Value, json};
 
 use crate::ctl::{Ctl, nowhere};
@@ -23,6 +23,28 @@ fn a_command_line_that_makes_no_sense_is_told_in_one_line_or_in_json() {
     assert_eq!(error["hint"], "see --help");
     // Behind -- it is the command's.
     assert!(ctl.fails(&["run", "--rm", "a", "--", "x", "--json"]).1.starts_with("papactl: "));
+}
+
+#[test]
+fn words_of_other_tools_are_understood_or_told_what_does_the_same() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    assert_eq!(ctl.json(&["ls"]), json!([]));
+    assert_eq!(
+        ctl.fails(&["run", "web", "sleep", "1000"]),
+        (
+            2,
+            "papactl: the command to run has no -- before it; say \"papactl run NAME -- COMMAND\", \
+             as in \"papactl run web -- sleep 1000\""
+                .into()
+        )
+    );
+    let (status, error) = ctl.fails(&["kill", "web"]);
+    assert_eq!(status, 2);
+    assert!(
+        error.starts_with("papactl: papactl has no command kill; \"papactl signal "),
+        "{error}"
+    );
 }
 
 #[test]

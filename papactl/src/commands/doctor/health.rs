@@ -121,6 +121,8 @@ struct Output {
     blocks: bool,
     is_running: bool,
     watchers: u64,
+    /// Whether somebody has taken some of it: it is collected, and what is lost is missed.
+    is_collected: bool,
 }
 
 impl Output {
@@ -133,6 +135,8 @@ impl Output {
             blocks: info.overflow == Overflow::Block,
             is_running: info.is_running(),
             watchers: info.watchers,
+            // What is gone was taken or lost.
+            is_collected: info.first > info.lost,
         }
     }
 
@@ -142,17 +146,22 @@ impl Output {
     }
 }
 
-/// Whether output was pushed out before anybody read it.
+/// Whether output was pushed out that somebody should have had. Of a process whose output nobody
+/// ever takes, the last of it is kept, which is what the buffer is for.
 fn lost(outputs: &[Output]) -> Finding {
-    let losers: Vec<&Output> = outputs.iter().filter(|it| it.lost > 0).collect();
-    if losers.is_empty() {
+    let (losers, others): (Vec<&Output>, Vec<&Output>) =
+        outputs.iter().filter(|it| it.lost > 0).partition(|it| it.is_collected);
+    if let [_, ..] = losers[..] {
+        let bytes = losers.iter().map(|it| it.lost).sum();
+        let what =
+            format!("{} of {} was lost before anybody read it", text::size(bytes), list(&losers));
+        return Finding::warn("output", what)
+            .advice("read it more often, or give the process a larger buffer or overflow=block");
+    }
+    if others.is_empty() {
         return Finding::ok("output", "none was lost");
     }
-    let bytes = losers.iter().map(|it| it.lost).sum();
-    let what =
-        format!("{} of {} was lost before anybody read it", text::size(bytes), list(&losers));
-    Finding::warn("output", what)
-        .advice("read it more often, or give the process a larger buffer or overflow=block")
+    Finding::ok("output", format!("nobody takes that of {}: the last of it is kept", list(&others)))
 }
 
 /// Whether somebody waits for a reader who does not come.
@@ -228,7 +237,17 @@ mod tests {
 
     fn output(name: &str, lost: u64, unread: u64, blocks: bool, watchers: u64) -> Output {
         let name = name.to_owned();
-        Output { name, lost, unread, buffer: 4096, blocks, is_running: true, watchers }
+        let is_collected = true;
+        Output {
+            name,
+            lost,
+            unread,
+            buffer: 4096,
+            blocks,
+            is_running: true,
+            watchers,
+            is_collected,
+        }
     }
 
     #[test]
@@ -241,6 +260,14 @@ mod tests {
             (finding.verdict, finding.what.as_str()),
             (Verdict::Warn, "7 of a, b, c, d, e and 2 more was lost before anybody read it")
         );
+    }
+
+    #[test]
+    fn output_that_nobody_ever_takes_needs_no_attention() {
+        let never = Output { is_collected: false, ..output("a", 7, 4096, false, 0) };
+        let finding = lost(&[never]);
+        assert!(finding.is_ok());
+        assert_eq!(finding.what, "nobody takes that of a: the last of it is kept");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum, ValueHint};
@@ -11,6 +13,7 @@ use nix::sys::stat::{self, Mode};
 use nix::unistd::Uid;
 use papa_client::{Limit, Papa, ProcessBuilder, Resource, parse_size};
 
+use super::environment;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::time;
@@ -18,36 +21,17 @@ use crate::time;
 const ROOT: u32 = 0;
 const MAX_UMASK: u32 = 0o777;
 
-/// Variables that speak of the terminal and the shell that papactl was called from. The process
-/// outlives these, and the same command from another terminal is to be the same process.
-const OF_THIS_SHELL: [&str; 17] = [
-    "_",
-    "COLUMNS",
-    "GPG_TTY",
-    "LINES",
-    "OLDPWD",
-    "PWD",
-    "SHLVL",
-    "SSH_AUTH_SOCK",
-    "SSH_CLIENT",
-    "SSH_CONNECTION",
-    "SSH_TTY",
-    "STY",
-    "TERM",
-    "TMUX",
-    "TMUX_PANE",
-    "WINDOWID",
-    "XDG_SESSION_ID",
-];
-
 /// What a process is to be.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What the process finds")]
 pub(super) struct Specification {
     /// Set a variable of its environment; NAME alone passes this shell's on
     ///
-    /// NAME alone is for --clean-env, and for the variables that speak of this terminal and are left
-    /// out otherwise: TERM, PWD, SHLVL, those of SSH, tmux and screen, and the like.
+    /// NAME alone is for --clean-env, and for the variables that speak of this terminal, login or
+    /// service and are left out otherwise: COLORTERM, COLUMNS, GPG_TTY, INVOCATION_ID,
+    /// JOURNAL_STREAM, LINES, NOTIFY_SOCKET, OLDPWD, PWD, SHLVL, TERM, and those that begin with
+    /// SSH_, SUDO_, TERM_, TMUX, VTE_, XDG_SEAT, XDG_SESSION_, or with the name of a terminal
+    /// (KITTY_, WEZTERM_, ZELLIJ, VSCODE_ and the like).
     #[arg(long, short = 'E', value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
 
@@ -61,7 +45,8 @@ pub(super) struct Specification {
 
     /// Run it as this user, by name or number; papad must be root's
     ///
-    /// A papad of root's that lets you in runs it as you, unless this is given.
+    /// A papad of root's that lets you in runs it as you, unless this is given. HOME, USER, LOGNAME
+    /// and SHELL become this user's, unless --env says otherwise.
     #[arg(long, short = 'u', value_name = "USER", value_hint = ValueHint::Username)]
     user: Option<OsString>,
 
@@ -188,7 +173,11 @@ impl Specification {
         if self.clean_env {
             builder = builder.env_clear();
         }
-        builder = OF_THIS_SHELL.iter().fold(builder, ProcessBuilder::env_remove);
+        let left_out = environment::left_out(self.user.is_some());
+        builder = left_out.iter().fold(builder, ProcessBuilder::env_remove);
+        if let Some(user) = self.user.as_deref().filter(|_| !self.clean_env) {
+            builder = builder.envs(environment::of_user(user));
+        }
         for variable in &self.env {
             let mut parts = variable.as_bytes().splitn(2, |&byte| byte == b'=');
             let name = OsStr::from_bytes(parts.next().unwrap_or_default());
@@ -203,12 +192,30 @@ impl Specification {
 
     /// Where it starts. papad's own directory is another, so the path must be absolute.
     fn directory(&self) -> Result<PathBuf> {
-        let here = env::current_dir().map_err(|error| {
-            let what = format!("this directory cannot be told: {error}");
-            Failure::new(Exit::FAILED, what).hint("change to one that is there, with cd")
-        })?;
-        Ok(self.dir.as_ref().map_or_else(|| here.clone(), |dir| here.join(dir)))
+        match &self.dir {
+            Some(dir) if dir.is_absolute() => Ok(dir.clone()),
+            Some(dir) => Ok(here()?.join(dir)),
+            None => here(),
+        }
     }
+}
+
+/// The working directory by the path that led to it, as a shell names it: through symbolic links,
+/// which may lead elsewhere when the process is started again.
+fn here() -> Result<PathBuf> {
+    let here = env::current_dir().map_err(|error| {
+        let what = format!("this directory cannot be told: {error}");
+        Failure::new(Exit::FAILED, what)
+            .hint("change to one that is there, with cd, or name one with --dir")
+    })?;
+    let file = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let is_plain = |path: &Path| {
+        let plain = |it| matches!(it, Component::RootDir | Component::Normal(_));
+        path.is_absolute() && path.components().all(plain)
+    };
+    let named = env::var_os("PWD").map(PathBuf::from);
+    let named = named.filter(|named| is_plain(named) && file(named) == file(&here));
+    Ok(named.unwrap_or(here))
 }
 
 fn not_set(name: &OsStr) -> Failure {
