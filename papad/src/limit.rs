@@ -96,5 +96,10 @@ pub(crate) fn insist(mut attempt: impl FnMut() -> io::Result<()>, what: impl FnO
 
 /// What the failure of a request is called that ended in this error.
 pub(crate) fn code_of(error: &io::Error) -> Code {
-    if is_met(error) { Code::Limit } else { Code::Internal }
+    // A keeper that does not respond has a full queue.
+    if is_met(error) || error.kind() == io::ErrorKind::TimedOut {
+        Code::Limit
+    } else {
+        Code::Internal
+    }
 }

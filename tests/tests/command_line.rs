@@ -204,6 +204,27 @@ fn the_default_buffer_is_an_option() {
     assert!((4096..=8192).contains(&kept), "{kept} bytes");
 }
 
+/// How long after a connection the keeper looks for it.
+const LOOK_LATER: Duration = Duration::from_secs(5);
+
+#[test]
+fn connections_rarely_wake_the_keeper() {
+    const CONNECTIONS: u64 = 500;
+    let papad = Papad::start();
+    let wake_ups = || {
+        let switches = procfs::status_field(papad.keeper_pid(), "voluntary_ctxt_switches");
+        switches.unwrap().parse::<u64>().unwrap()
+    };
+    papad.session().leave();
+    let before = wake_ups();
+    for _ in 0..CONNECTIONS {
+        papad.session().leave();
+    }
+    // One for a connection, and one to look, in every five seconds.
+    let woken = wake_ups() - before;
+    assert!(woken < CONNECTIONS / 10, "{woken}");
+}
+
 #[test]
 fn nothing_wakes_and_no_thread_is_added_while_nothing_happens() {
     /// Long enough for anything that polls to be seen. Here time is the subject.
@@ -244,8 +265,10 @@ fn switches(papad: &Papad) -> Option<u64> {
         .sum()
 }
 
-/// The count once it has stopped growing.
+/// The count once it has stopped growing. Some seconds after a connection the keeper looks whether
+/// the server has let it in.
 fn settled_switches(papad: &Papad) -> Option<u64> {
+    thread::sleep(LOOK_LATER + Duration::from_secs(1));
     let mut last = switches(papad);
     eventually("papad is at rest", || {
         thread::sleep(Duration::from_millis(200));

@@ -27,6 +27,8 @@ pub(super) enum Event {
     Candidate(succession::Event),
     /// systemd may take messages again, or is late with it.
     Systemd,
+    /// A client waits to be let in.
+    Connection,
     TimeIsUp,
 }
 
@@ -48,7 +50,8 @@ impl Keeper {
         // Ends are told to a server that runs.
         let is_running = matches!(self.server, Server::Running { .. });
         let of_ends = self.ends.until().filter(|_| is_running);
-        let untils = [own_until, self.succession.until(), of_trial, of_ends];
+        let of_liveness = self.liveness.until();
+        let untils = [own_until, self.succession.until(), of_trial, of_ends, of_liveness];
         let own_until = untils.into_iter().flatten().min();
         let candidate = self.succession.candidate().map(Candidate::link);
         loop {
@@ -70,6 +73,9 @@ impl Keeper {
             fds.push(PollFd::new(self.signals.as_fd(), PollFlags::POLLIN));
             let for_systemd = blocked.and_then(|blocked| blocked.socket);
             fds.extend(for_systemd.map(|socket| PollFd::new(socket, PollFlags::POLLOUT)));
+            if self.liveness.is_watching() {
+                fds.extend(self.doors());
+            }
             match limit::poll(&mut fds, timeout) {
                 Ok(0) if own_until.is_none_or(|until| Instant::now() < until) => {
                     return Ok(Event::Systemd);
@@ -82,7 +88,9 @@ impl Keeper {
             let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
             let is_link = link.is_some() && ready.next() == Some(true);
             let is_candidate = candidate.is_some() && ready.next() == Some(true);
-            let is_systemd = for_systemd.is_some() && ready.nth(1) == Some(true);
+            let _is_signal = ready.next();
+            let is_systemd = for_systemd.is_some() && ready.next() == Some(true);
+            let is_connection = ready.any(|is_ready| is_ready);
             if let Some(link) = link.filter(|_| is_link) {
                 match link.hear_server() {
                     Ok(Some(message)) => return Ok(Event::Message(message)),
@@ -106,6 +114,8 @@ impl Keeper {
                 });
             } else if is_systemd {
                 return Ok(Event::Systemd);
+            } else if is_connection {
+                return Ok(Event::Connection);
             }
         }
     }

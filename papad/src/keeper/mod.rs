@@ -7,6 +7,8 @@ mod estate;
 mod events;
 mod holdings;
 mod limits;
+mod liveness;
+mod responding;
 mod restarts;
 mod serving;
 mod succession;
@@ -27,19 +29,23 @@ use ends::Ends;
 use estate::Estate;
 use events::{Event, hold_signals, watch_signals};
 use holdings::Holdings;
+use liveness::Liveness;
 use restarts::Restarts;
 use succession::{Succession, Trial};
 
 use crate::cli::Options;
 use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, listen, log, memory, oom};
+use crate::{launch, limit, listen, log, memory, oom};
 
 pub(crate) use estate::leave_link;
 pub(crate) use limits::{Reserve, leave_room_for_keeper};
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);
+
+/// How long to wait for a child that was killed.
+const END_TIME: Duration = Duration::from_secs(5);
 
 /// Where the server is in its life.
 enum Server {
@@ -72,6 +78,9 @@ struct Keeper {
     /// Where to say that papad answers, until it was said.
     ready: Option<OwnedFd>,
     leaving: bool,
+    liveness: Liveness,
+    /// papad ends without the server, which cannot even be killed.
+    is_given_up: bool,
     succession: Succession,
     trial: Option<Trial>,
     /// A server that another has taken over from, until it is reaped.
@@ -152,8 +161,12 @@ impl Keeper {
         ready: Option<OwnedFd>,
     ) -> Result<Keeper, String> {
         let mut restarts = Restarts::new(Instant::now());
-        if matches!(server, Server::Running { .. }) {
+        let mut liveness = Liveness::new();
+        if let Server::Running { ready, .. } = server {
             restarts.ready(Instant::now());
+            // It is of this version, and was ready for as long as its trial took.
+            let ready = liveness::Event::Ready { answers: ready };
+            liveness.on(ready, Instant::now());
         }
         Ok(Keeper {
             options: options.clone(),
@@ -166,6 +179,8 @@ impl Keeper {
             ends: Ends::new(),
             ready,
             leaving: false,
+            liveness,
+            is_given_up: false,
             succession: Succession::None,
             trial: None,
             retiring: None,
@@ -178,8 +193,8 @@ impl Keeper {
             self.tell_of_ended();
             let event = self.next_event()?;
             self.take(event);
-            let is_over = self.leaving && !matches!(self.server, Server::Running { .. });
-            if is_over {
+            let has_server = matches!(self.server, Server::Running { .. });
+            if self.leaving && (!has_server || self.is_given_up) {
                 return Ok(());
             }
             self.close_what_is_due();
@@ -216,6 +231,10 @@ impl Keeper {
             // no use.
             (Server::Running { child, link, .. }, Event::LinkClosed) => {
                 let ended = child.and_then(end);
+                if ended.is_none() {
+                    // It is reaped when it ends, if it is a child.
+                    self.retiring = child;
+                }
                 return self.server_ended(link, ended.map(|ended| ended.code));
             }
             (Server::Settling { .. }, Event::LinkClosed) => self.pausing(),
@@ -240,11 +259,12 @@ impl Keeper {
                     }
                     return;
                 }
-                self.leave(&server);
-                server
+                self.server = server;
+                return self.leave();
             }
             (server, Event::Signal(Signal::SIGHUP)) => {
                 self.server = server;
+                self.watch_server(liveness::Event::Wanted);
                 return self.begin_upgrade(None, None);
             }
             (server, Event::Child(_)) => {
@@ -254,6 +274,10 @@ impl Keeper {
             (server, Event::Candidate(event)) => {
                 self.server = server;
                 return self.advance_upgrade(event);
+            }
+            (server, Event::Connection) => {
+                self.server = server;
+                return self.watch_server(liveness::Event::Connection);
             }
             (
                 server,
@@ -277,6 +301,9 @@ impl Keeper {
     /// Does what the time has come for, apart from the server's own.
     fn close_what_is_due(&mut self) {
         let now = Instant::now();
+        if self.liveness.until().is_some_and(|until| until <= now) {
+            self.watch_server(liveness::Event::TimeIsUp);
+        }
         if self.succession.until().is_some_and(|until| until <= now) {
             self.advance_upgrade(succession::Event::TimeIsUp);
         }
@@ -344,8 +371,10 @@ impl Keeper {
                 self.held.drop_passing();
                 self.start.put_back = None;
             }
-            ToKeeper::Ready { skipped } => {
+            ToKeeper::Pong => self.watch_server(liveness::Event::Answered),
+            ToKeeper::Ready { skipped, answers } => {
                 self.skipped = skipped;
+                self.watch_server(liveness::Event::Ready { answers });
                 self.restarts.ready(Instant::now());
                 self.start.put_back = None;
                 if let Some(ready) = self.ready.take()
@@ -381,10 +410,11 @@ impl Keeper {
         }
     }
 
-    fn leave(&mut self, server: &Server) {
+    fn leave(&mut self) {
         self.leaving = true;
         self.held.service().stopping();
-        if let Server::Running { link, .. } = server {
+        self.watch_server(liveness::Event::Leave);
+        if let Server::Running { link, .. } = &self.server {
             // If it is gone, its end is what comes next.
             let _ = link.tell_server(&ToServer::Leave);
         }
@@ -404,11 +434,20 @@ impl Keeper {
     }
 }
 
-/// Ends a child and waits until it has.
+/// Kills a child and waits until it has ended; `None` if it has not within [`END_TIME`], as one that
+/// waits for a device.
 fn end(child: Pid) -> Option<Ended> {
     // It may be gone already, which is what is wanted.
     let _ = kill(child, Signal::SIGKILL);
-    sys::reap_at_end(child).ok().flatten()
+    match sys::pidfd(child.as_raw()) {
+        Ok(pidfd) => {
+            // What is not known to have ended is reaped later.
+            let _ = limit::is_readable_within(&pidfd, END_TIME);
+            reap(child)
+        }
+        // Its end comes soon in all but the rarest of cases.
+        Err(_) => sys::reap_at_end(child).ok().flatten(),
+    }
 }
 
 fn reap(pid: Pid) -> Option<Ended> {

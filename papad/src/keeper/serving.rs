@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::liveness;
 use super::succession::{self, Candidate, Succession};
 use super::{Keeper, SETTLING_TIME, Server};
 use crate::link::{Link, ToServer};
@@ -40,16 +41,17 @@ impl Keeper {
             // It may be gone already, which is what is wanted. Its SIGCHLD comes next.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        let server = Server::Running { child: Some(pid), link, ready: false };
         if self.leaving {
-            self.leave(&server);
+            // If it is gone, its end is what comes next.
+            let _ = link.tell_server(&ToServer::Leave);
         }
-        server
+        Server::Running { child: Some(pid), link, ready: false }
     }
 
     /// The server has ended; it is not known how if it was no child.
     pub(super) fn server_ended(&mut self, link: Link, code: Option<i32>) {
         self.server = Server::Settling { link, until: Instant::now() + SETTLING_TIME };
+        self.watch_server(liveness::Event::Gone);
         let is_followed = matches!(self.succession, Succession::Taking(..));
         self.advance_upgrade(succession::Event::ServerEnded);
         if is_followed {
@@ -86,8 +88,14 @@ impl Keeper {
         let own = [*child, candidate, self.retiring];
         match self.ends.next(&own) {
             Ok(Some(ended)) => {
-                // If the server is gone, the next one is told.
-                let _ = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
+                let told = link.tell_server(&ToServer::Exited(ended.pid, ended.code));
+                // If the server is gone, the next one is told. One that takes no message for so long
+                // would never be told again.
+                if told.is_err()
+                    && let Some(child) = child
+                {
+                    let _ = kill(*child, Signal::SIGKILL);
+                }
             }
             // A server's own end comes as a signal.
             Ok(None) => {}

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
-use super::{Keeper, Server, end, reap};
+use super::{Keeper, Server, end, liveness, reap};
 use crate::link::{ANOTHER_UPGRADE, Held, Link, ToKeeper, ToServer};
 use crate::{launch, log, sys};
 
@@ -171,8 +171,6 @@ impl Keeper {
 
     fn run_candidate(&self, path: &Path) -> io::Result<Candidate> {
         let (link, end) = Link::pair()?;
-        // However broken it is, it does not hold the keeper up for long.
-        link.set_patience(Some(CHECKING_TIME))?;
         let child = launch::start_server(path, &self.options, end)?;
         let child = Some(Pid::from_raw(child.id() as i32));
         Ok(Candidate { child, link, program: None, request: None })
@@ -210,6 +208,7 @@ impl Keeper {
                     // If it is gone, its end is what comes next.
                     let _ = link.tell_server(&ToServer::Part);
                 }
+                self.watch_server(liveness::Event::Parts);
                 sys::kill_point("keeper-parts");
                 Succession::Parting(candidate, Instant::now() + PARTING_TIME)
             }
@@ -243,6 +242,7 @@ impl Keeper {
                 self.fail_upgrade(candidate, "the new version does not say that it can take over")
             }
             (Succession::Parting(candidate, _), Event::TimeIsUp) => {
+                self.watch_server(liveness::Event::DoesNotPart);
                 self.fail_upgrade(candidate, "the server that runs does not stop")
             }
             (Succession::Taking(candidate, _), Event::TimeIsUp) => {
@@ -282,13 +282,12 @@ impl Keeper {
     fn put_in_charge(&mut self, candidate: Candidate) {
         let Candidate { child, link, program, .. } = candidate;
         sys::kill_point("keeper-changes");
-        // From now on the keeper has as much patience as it takes.
-        let _ = link.set_patience(None);
         let server = Server::Running { child, link, ready: false };
         let before = std::mem::replace(&mut self.server, server);
         if let Server::Running { child, .. } = before {
             self.retiring = child;
         }
+        self.watch_server(liveness::Event::Gone);
         self.start.last_end = Some(0);
         self.restarts.start(Instant::now());
         self.ends.start_over();
@@ -306,6 +305,7 @@ impl Keeper {
         self.held.drop(Held::Baton);
         self.tell_not_upgraded(request, why);
         self.held.service().ready();
+        self.watch_server(liveness::Event::GoesOn);
         // If the candidate had taken the baton, the server that is put back is told by this.
         self.start.put_back = Some(why.to_owned());
         Succession::None

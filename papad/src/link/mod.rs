@@ -3,32 +3,33 @@
 //! A message is one line of words; descriptors that it names travel with it. A message that was
 //! sent is delivered even if its sender is killed at once, so nothing here is acknowledged.
 
+mod delivery;
 mod held;
 mod start;
+mod to_keeper;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::TimeVal;
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
+use delivery::Delivery;
 pub(crate) use held::Held;
 pub(crate) use start::Start;
 
-use crate::{limit, log, sys};
+use crate::{limit, sys};
 
 /// Names per message, so that a message stays below `sys::MAX_MESSAGE` bytes.
 const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 
-/// How long to wait for a store, which the keeper gives up on, too, but sooner.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long to wait for the other side to take a message, or to close what it was told to.
+const RESPONSE_TIME: Duration = Duration::from_secs(10);
 
 /// Why there is no upgrade for who asks while another one's is not over.
 pub(crate) const ANOTHER_UPGRADE: &str = "another upgrade is under way";
@@ -53,8 +54,11 @@ pub(crate) enum ToKeeper {
     Took,
     /// It goes on with all sessions, and nobody else does any more.
     DropPassed,
-    /// Everything is recovered and sessions are served. So many records could not be read.
-    Ready { skipped: u64 },
+    /// Everything is recovered and sessions are served. So many records could not be read. Whether
+    /// it answers [`ToServer::Ping`]: earlier versions do not know it.
+    Ready { skipped: u64, answers: bool },
+    /// The answer to [`ToServer::Ping`].
+    Pong,
     /// A client asks for an upgrade, by this number, to this program, or to the one that is where
     /// papad was started from.
     Upgrade(u64, Option<OwnedFd>),
@@ -85,6 +89,8 @@ pub(crate) enum ToServer {
     UpgradeFailed(u64, String),
     /// A child of the keeper has ended with this code (minus the signal number).
     Exited(Pid, i32),
+    /// Answer, to show that you do not stand still.
+    Ping,
     /// End in order: papad is being stopped.
     Leave,
 }
@@ -94,6 +100,8 @@ pub(crate) struct Link {
     fd: OwnedFd,
     /// What is held is in a store, too. Set when the server knows.
     has_store: OnceLock<()>,
+    /// For the server: what it does while the keeper does not respond.
+    delivery: Delivery,
 }
 
 impl Link {
@@ -101,7 +109,14 @@ impl Link {
     pub(crate) fn pair() -> io::Result<(Link, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (keeper, server) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        Ok((Link { fd: keeper, has_store: OnceLock::new() }, server))
+        for end in [&keeper, &server] {
+            bound_waiting(end);
+        }
+        Ok((Link::over(keeper), server))
+    }
+
+    fn over(fd: OwnedFd) -> Link {
+        Link { fd, has_store: OnceLock::new(), delivery: Delivery::default() }
     }
 
     /// The end that was inherited as this descriptor.
@@ -109,21 +124,14 @@ impl Link {
         // Room for a burst of spawns, so that the server does not wait for the keeper's turn.
         // A smaller queue is only slower, so a refusal is of no consequence.
         let _ = setsockopt(&fd, sockopt::SndBuf, &(256 * 1024));
-        Link { fd, has_store: OnceLock::new() }
+        bound_waiting(&fd);
+        Link::over(fd)
     }
 
     /// From now on, what is held is to be in the store before it is relied upon.
     pub(crate) fn wait_for_store(&self) {
         // It may have been said before.
         let _ = self.has_store.set(());
-    }
-
-    /// How long to wait at most when the other side hears nothing; `None` is for ever.
-    pub(crate) fn set_patience(&self, patience: Option<Duration>) -> io::Result<()> {
-        // A timeout of zero is none (socket(7)), so what is shorter than the unit is one unit.
-        let patience = patience.map_or(Duration::ZERO, |it| it.max(Duration::from_micros(1)));
-        let (seconds, micros) = (patience.as_secs() as i64, i64::from(patience.subsec_micros()));
-        Ok(setsockopt(&self.fd, sockopt::SendTimeout, &TimeVal::new(seconds, micros))?)
     }
 
     /// Whether the other side is gone.
@@ -135,78 +143,9 @@ impl Link {
 
     /// Puts another descriptor in place of this one, for all who use it.
     pub(crate) fn replace(&self, with: &OwnedFd) -> io::Result<()> {
-        sys::replace(self.fd.as_fd(), with.as_fd())
-    }
-
-    /// Tells the keeper. One that is gone need not know: the next is told everything.
-    pub(crate) fn tell_keeper(&self, message: &ToKeeper) -> io::Result<()> {
-        let told = match message {
-            ToKeeper::Hold(fds, done) => {
-                self.send_named("hold", &borrowed(fds), done.as_ref().map(AsFd::as_fd))
-            }
-            ToKeeper::Drop(names, done) => {
-                let done: Vec<BorrowedFd> = done.iter().map(AsFd::as_fd).collect();
-                names.chunks(MAX_NAMES).try_for_each(|names| {
-                    let text = named("drop", names.iter());
-                    // What is not dropped would be held for ever, and this is what makes room.
-                    limit::patiently(|| sys::send(self.fd.as_fd(), text.as_bytes(), &done))
-                })
-            }
-            ToKeeper::Recorded(pid) => self.send_text(&format!("recorded {pid}")),
-            ToKeeper::Here => self.send_text("here"),
-            ToKeeper::Able => self.send_text("able"),
-            ToKeeper::Unable(why) => self.send_text(&format!("unable {}", on_one_line(why))),
-            ToKeeper::Took => self.send_text("took"),
-            ToKeeper::DropPassed => self.send_text("drop-passed"),
-            ToKeeper::Ready { skipped } => self.send_text(&format!("ready {skipped}")),
-            ToKeeper::Upgrade(number, program) => {
-                let program: Vec<BorrowedFd> = program.iter().map(AsFd::as_fd).collect();
-                sys::send(self.fd.as_fd(), format!("upgrade {number}").as_bytes(), &program)
-            }
-            ToKeeper::Parted => self.send_text("parted"),
-            ToKeeper::Succeed => self.send_text("succeed"),
-            ToKeeper::Stays(why) => self.send_text(&format!("stays {}", on_one_line(why))),
-            ToKeeper::Leave => self.send_text("leave"),
-        };
-        forgive_absence(told)
-    }
-
-    /// Has the keeper hold descriptors that the server goes on using. If there is a store, it has
-    /// them when this returns.
-    pub(crate) fn hold(&self, fds: &[(Held, BorrowedFd)]) -> io::Result<()> {
-        if self.has_store.get().is_none() {
-            return forgive_absence(self.send_named("hold", fds, None));
-        }
-        let (done, keepers_end) = pipe2(OFlag::O_CLOEXEC)?;
-        self.send_named("hold", fds, Some(keepers_end.as_fd()))?;
-        drop(keepers_end);
-        // A keeper that was killed meanwhile may not have stored it, and the next papad has only
-        // what is stored.
-        match wait_for_end(done, Some(PATIENCE))? {
-            Some(0) => Err(io::Error::other("the keeper is gone")),
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Has the keeper drop what is needed no longer.
-    pub(crate) fn drop_held(&self, names: Vec<Held>) {
-        // Fails only if the keeper is gone, which ends the server elsewhere.
-        let _ = self.tell_keeper(&ToKeeper::Drop(names, None));
-    }
-
-    /// Has the keeper drop something, and returns when its descriptors are closed. To remove things
-    /// is what makes room: where there is none to wait with, it happens a little later.
-    pub(crate) fn drop_now(&self, names: Vec<Held>) {
-        if let Ok((done, keepers_end)) = pipe2(OFlag::O_CLOEXEC)
-            && self.tell_keeper(&ToKeeper::Drop(names.clone(), Some(keepers_end))).is_ok()
-        {
-            let patience = self.has_store.get().map(|()| PATIENCE);
-            if let Err(error) = wait_for_end(done, patience) {
-                log::warn!("server", "what was removed may be open for a little longer: {error}");
-            }
-            return;
-        }
-        self.drop_held(names);
+        sys::replace(self.fd.as_fd(), with.as_fd())?;
+        self.delivery.start_over();
+        Ok(())
     }
 
     /// Tells the server one thing.
@@ -221,7 +160,9 @@ impl Link {
                 self.send_text(&format!("upgrade-failed {number} {}", on_one_line(why)))
             }
             ToServer::Exited(pid, code) => self.send_text(&format!("exited {pid} {code}")),
-            ToServer::Leave => self.send_text("leave"),
+            // A server whose queue is full does not answer, either.
+            ToServer::Ping => sys::send_now(self.fd.as_fd(), b"ping", &[]).map(drop),
+            ToServer::Leave => sys::send_now(self.fd.as_fd(), b"leave", &[]).map(drop),
         }
     }
 
@@ -254,7 +195,11 @@ impl Link {
             Some("unable") => ToKeeper::Unable(rest(&mut words)),
             Some("took") => ToKeeper::Took,
             Some("drop-passed") => ToKeeper::DropPassed,
-            Some("ready") => ToKeeper::Ready { skipped: number(&mut words)? },
+            Some("ready") => ToKeeper::Ready {
+                skipped: number(&mut words)?,
+                answers: words.any(|word| word == "answers"),
+            },
+            Some("pong") => ToKeeper::Pong,
             Some("upgrade") => ToKeeper::Upgrade(number(&mut words)?, fds.into_iter().next()),
             Some("parted") => ToKeeper::Parted,
             Some("succeed") => ToKeeper::Succeed,
@@ -270,6 +215,7 @@ impl Link {
         let Some((text, fds)) = self.receive()? else {
             return Ok(None);
         };
+        self.drop_what_was_left();
         let mut words = text.split_ascii_whitespace();
         let message = match words.next() {
             Some("held") => ToServer::Held(pair_up(&names(words)?, fds)?),
@@ -283,6 +229,7 @@ impl Link {
             Some("exited") => {
                 ToServer::Exited(Pid::from_raw(number(&mut words)?), number(&mut words)?)
             }
+            Some("ping") => ToServer::Ping,
             Some("leave") => ToServer::Leave,
             _ => return Err(bad_message()),
         };
@@ -324,24 +271,11 @@ impl AsFd for Link {
     }
 }
 
-/// Nobody hears what is said to a keeper that is gone, and nobody needs to.
-fn forgive_absence(told: io::Result<()>) -> io::Result<()> {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
-    match told {
-        Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected) => Ok(()),
-        told => told,
-    }
-}
-
-/// Waits until nobody has the other end of this pipe any more, and tells how many bytes came; `None`
-/// if the time is up before.
-fn wait_for_end(pipe: OwnedFd, patience: Option<Duration>) -> io::Result<Option<usize>> {
-    if let Some(patience) = patience
-        && !limit::is_readable_within(&pipe, patience)?
-    {
-        return Ok(None);
-    }
-    File::from(pipe).read_to_end(&mut Vec::new()).map(Some)
+/// Has nobody wait for ever to send to the other side.
+fn bound_waiting(fd: &OwnedFd) {
+    let time = TimeVal::new(RESPONSE_TIME.as_secs() as i64, 0);
+    // It cannot fail for a socket; without it, who sends waits for as long as it takes.
+    let _ = setsockopt(fd, sockopt::SendTimeout, &time);
 }
 
 fn borrowed(fds: &[(Held, OwnedFd)]) -> Vec<(Held, BorrowedFd<'_>)> {
@@ -390,26 +324,9 @@ fn bad_message() -> io::Error {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
-    use nix::sys::socket::getsockopt;
-    use nix::sys::time::TimeValLike;
+    use std::io::{Read, Write};
 
     use super::*;
-
-    #[test]
-    fn patience_of_less_than_a_second_has_an_end() {
-        let (keeper, _server) = Link::pair().unwrap();
-        let of = |patience| {
-            keeper.set_patience(Some(patience)).unwrap();
-            getsockopt(&keeper.fd, sockopt::SendTimeout).unwrap()
-        };
-        // The kernel counts in ticks, and rounds up.
-        assert!((500..600).contains(&of(Duration::from_millis(500)).num_milliseconds()));
-        assert_ne!(of(Duration::from_nanos(1)), TimeVal::new(0, 0));
-        keeper.set_patience(None).unwrap();
-        assert_eq!(getsockopt(&keeper.fd, sockopt::SendTimeout).unwrap(), TimeVal::new(0, 0));
-    }
 
     #[test]
     fn a_held_descriptor_arrives_under_its_name_though_its_sender_is_gone() {

@@ -190,6 +190,7 @@ fn receive(link: &Link) -> io::Result<(Start, HashMap<Held, OwnedFd>)> {
                 | ToServer::HoldAgain
                 | ToServer::Part
                 | ToServer::UpgradeFailed(..)
+                | ToServer::Ping
                 | ToServer::Leave,
             ) => {}
             None => return Err(io::Error::other("the keeper is gone")),
@@ -321,7 +322,8 @@ impl Server {
                 end(&format!("connections cannot be accepted: {error}"));
             }
         })?;
-        self.link.tell_keeper(&ToKeeper::Ready { skipped: self.life.skipped })?;
+        let skipped = self.life.skipped;
+        self.link.tell_keeper(&ToKeeper::Ready { skipped, answers: true })?;
         drop(opening);
         sys::kill_point("ready");
         for session in sessions {
@@ -342,6 +344,7 @@ impl Server {
                     }
                     log::exit(0);
                 }
+                Some(ToServer::Ping) => self.link.tell_keeper(&ToKeeper::Pong)?,
                 Some(ToServer::HoldAgain) => self.hold_again(),
                 Some(ToServer::Part) => self.part(),
                 Some(ToServer::UpgradeFailed(number, why)) => self.upgrade_failed(number, why),
