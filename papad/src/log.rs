@@ -1,6 +1,8 @@
-//! Lines to standard error, each with its time (UTC) and level. To log never waits: what standard
-//! error does not take in time is dropped and counted.
+//! Lines to standard error, each with its time (UTC) and level; in systemd's journal with a priority
+//! instead of a time. To log never waits: what standard error does not take in time is dropped and
+//! counted.
 
+mod journal;
 mod queue;
 mod target;
 mod writer;
@@ -56,6 +58,11 @@ fn who() -> &'static str {
     if IS_SERVER.load(Ordering::Relaxed) { "server" } else { "keeper" }
 }
 
+/// Finds out whether standard error is systemd's journal. This comes before the first line.
+pub(crate) fn look_for_journal() {
+    journal::look();
+}
+
 /// Prepares the log of a keeper or server: `is_server` says which of them this process is.
 pub(crate) fn begin(is_server: bool) {
     IS_SERVER.store(is_server, Ordering::Relaxed);
@@ -75,9 +82,11 @@ pub(crate) fn open() {
     writer::open(notice);
 }
 
-/// Writes a line that is for whoever has started this process: it has no time and no level.
+/// Writes a line that is for whoever has started this process, which is about to end with a failure:
+/// it has no time and no level.
 pub(crate) fn write_plain(message: &str) {
-    writer::write(line(String::new(), message).into_bytes(), notice);
+    let start = if journal::is_stderr() { journal::prefix(Level::Error) } else { "" };
+    writer::write(line(start.to_owned(), message).into_bytes(), notice);
 }
 
 /// Waits until all lines are written, for a second at most: this process is about to end, or to
@@ -100,6 +109,7 @@ pub(crate) fn flushed(code: ExitCode) -> ExitCode {
 
 /// Another file has become standard error.
 pub(crate) fn reopen() {
+    journal::look();
     writer::reopen();
 }
 
@@ -111,14 +121,18 @@ pub(crate) fn is_own_descriptor(fd: i32) -> bool {
 
 /// A whole line: its time, level, who it is from, and the message.
 fn format(level: Level, who: &str, message: fmt::Arguments) -> String {
-    let level = match level {
+    let name = match level {
         Level::Error => "error",
         Level::Warn => "warn",
         Level::Info => "info",
         Level::Debug => "debug",
     };
-    let time = timestamp(SystemTime::now());
-    line(format!("{time} {level} {who}: "), &message.to_string())
+    let start = if journal::is_stderr() {
+        format!("{}{name} {who}: ", journal::prefix(level))
+    } else {
+        format!("{} {name} {who}: ", timestamp(SystemTime::now()))
+    };
+    line(start, &message.to_string())
 }
 
 /// The message after what stands before it, on one line.

@@ -36,6 +36,7 @@ use cli::Request;
 fn main() -> ExitCode {
     #[cfg(feature = "faults")]
     sys::faults::attach();
+    log::look_for_journal();
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Request::Run(options)) => launch::run(&options),
         Ok(Request::Version) => {
@@ -47,8 +48,9 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("papad: {error}\nTry: papad --help");
-            ExitCode::from(2)
+            log::write_plain(&format!("papad: {error}"));
+            log::write_plain("Try: papad --help");
+            log::flushed(ExitCode::from(2))
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -295,4 +295,24 @@ fn keeper_with_a_full_log_becomes_the_new_version() {
         fs::read_link(&program).is_ok_and(|program| program == Path::new(&new))
     });
     papad.expect_alive();
+}
+
+#[test]
+fn lines_for_the_journal_have_a_priority_and_no_time() {
+    for is_journal in [true, false] {
+        let (reading, writing) = pipe().unwrap();
+        let stream = File::from(writing.try_clone().unwrap()).metadata().unwrap();
+        let inode = if is_journal { stream.ino() } else { stream.ino() + 1 };
+        let program = Command::new(papad_program())
+            .arg("--no-such-option")
+            .env("JOURNAL_STREAM", format!("{}:{inode}", stream.dev()))
+            .stderr(writing)
+            .status()
+            .unwrap();
+        assert_eq!(program.code(), Some(2));
+        let mut said = String::new();
+        File::from(reading).read_to_string(&mut said).unwrap();
+        assert_eq!(said.starts_with("<3>papad: "), is_journal, "{said}");
+        assert_eq!(said.starts_with("papad: "), !is_journal, "{said}");
+    }
 }
