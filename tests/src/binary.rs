@@ -26,12 +26,14 @@ impl Build {
         static FOR_TESTS: OnceLock<PathBuf> = OnceLock::new();
         match self {
             Self::Plain => PLAIN.get_or_init(|| {
-                env::var_os("PAPAD_BIN")
-                    .map_or_else(|| build(Path::new(THIS), &target_dir(), &[]), PathBuf::from)
+                env::var_os("PAPAD_BIN").map_or_else(
+                    || build("papad", Path::new(THIS), &target_dir(), &[]),
+                    PathBuf::from,
+                )
             }),
             Self::ForTests => FOR_TESTS.get_or_init(|| {
                 let target = target_dir().join("for-tests");
-                build(Path::new(THIS), &target, &["--features", "kill-points,faults"])
+                build("papad", Path::new(THIS), &target, &["--features", "kill-points,faults"])
             }),
         }
     }
@@ -43,6 +45,13 @@ pub fn papad_program() -> &'static Path {
     Build::Plain.path()
 }
 
+/// The command line that users get.
+#[must_use]
+pub fn papactl_program() -> &'static Path {
+    static PAPACTL: OnceLock<PathBuf> = OnceLock::new();
+    PAPACTL.get_or_init(|| build("papactl", Path::new(THIS), &target_dir(), &[]))
+}
+
 /// Copies a program. A process of its own writes the file: one that this process had open for
 /// writing while another thread of it forks could not be run (`ETXTBSY`).
 pub fn copy_program(from: &Path, to: impl AsRef<Path>) {
@@ -51,7 +60,8 @@ pub fn copy_program(from: &Path, to: impl AsRef<Path>) {
 }
 
 /// The target directory that this test was built into.
-pub(crate) fn target_dir() -> PathBuf {
+#[must_use]
+pub fn target_dir() -> PathBuf {
     profile_dir().parent().expect("a profile's directory has a parent").to_owned()
 }
 
@@ -61,20 +71,20 @@ fn profile_dir() -> PathBuf {
     test.ancestors().nth(2).expect("a test lies in a profile's directory").to_owned()
 }
 
-/// Builds the papad of a workspace.
-pub(crate) fn build(workspace: &Path, target_dir: &Path, more: &[&str]) -> PathBuf {
+/// Builds a program of a workspace.
+pub(crate) fn build(program: &str, workspace: &Path, target_dir: &Path, more: &[&str]) -> PathBuf {
     let directory = profile_dir().file_name().expect("a profile has a name").to_owned();
     // cargo's one exception: what the profile `dev` builds goes into `debug`.
     let profile = if directory == "debug" { OsString::from("dev") } else { directory.clone() };
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(workspace)
-        .args(["build", "--quiet", "-p", "papad", "--target-dir"])
+        .args(["build", "--quiet", "-p", program, "--target-dir"])
         .arg(target_dir)
         .arg("--profile")
         .arg(profile)
         .args(more)
         .status()
         .unwrap();
-    assert!(status.success(), "papad does not build: {status}");
-    target_dir.join(directory).join("papad")
+    assert!(status.success(), "{program} does not build: {status}");
+    target_dir.join(directory).join(program)
 }

@@ -28,7 +28,7 @@ mod sys;
 mod systemd;
 mod watching;
 
-pub use binary::{copy_program, papad_program};
+pub use binary::{copy_program, papactl_program, papad_program, target_dir};
 pub use builder::Builder;
 pub use deadline::{DEADLINE, eventually, wait_readable};
 pub use faults::{Fault, Faults, InForce, Part};

@@ -6,18 +6,26 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use papad_tests::{ScratchDir, papad_program};
+use papad_tests::{ScratchDir, papactl_program, papad_program};
 
-/// Where the unit says that papad is.
-const INSTALLED: &str = "/usr/local/bin/papad";
+/// Where the units say that the programs are.
+const INSTALLED: &str = "/usr/local/bin/";
+
+const UNITS: [&str; 4] =
+    ["papad.service", "papad.socket", "papad-ipv6.socket", "papad-stop-hosted.service"];
 
 #[test]
 fn systemd_finds_no_fault_with_the_units() {
     let packaging = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging"));
     let scratch = ScratchDir::new();
-    let units = ["papad.service", "papad.socket"].map(|unit| {
+    let units = UNITS.map(|unit| {
         let text = fs::read_to_string(packaging.join(unit)).unwrap();
-        let text = text.replace(INSTALLED, papad_program().to_str().unwrap());
+        let text = [("papactl", papactl_program()), ("papad", papad_program())].into_iter().fold(
+            text,
+            |text, (name, program)| {
+                text.replace(&format!("{INSTALLED}{name}"), program.to_str().unwrap())
+            },
+        );
         let path = scratch.join(unit);
         fs::write(&path, text).unwrap();
         path
@@ -32,7 +40,8 @@ fn systemd_finds_no_fault_with_the_units() {
     let said = String::from_utf8(verified.stderr).unwrap();
     assert!(verified.status.success(), "{said}");
     // Older ones than 254 pass over these.
-    let newer = ["FileDescriptorStorePreserve", "RestartMaxDelaySec", "RestartSteps"];
+    let newer =
+        ["DelegateSubgroup", "FileDescriptorStorePreserve", "RestartMaxDelaySec", "RestartSteps"];
     let is_newer = |line: &&str| newer.iter().any(|key| line.contains(key));
     let is_known = |line: &&str| line.contains("Unknown key") && is_newer(line);
     let faults: Vec<&str> = said.lines().filter(|line| !is_known(line)).collect();

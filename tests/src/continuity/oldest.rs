@@ -54,5 +54,5 @@ pub fn oldest_program() -> Option<PathBuf> {
         );
         fs::write(complete, "").unwrap();
     }
-    Some(binary::build(&source, &place.join("target"), &[]))
+    Some(binary::build("papad", &source, &place.join("target"), &[]))
 }
