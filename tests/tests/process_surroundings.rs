@@ -195,3 +195,33 @@ fn a_command_without_a_slash_is_looked_up_in_the_path_it_is_given() {
     session.ask_for_error("make process p greet");
     session.ask_expecting("list processes", "");
 }
+
+#[test]
+fn a_missing_interpreter_is_told_by_its_name() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::start();
+    let mut session = papad.session();
+    let directory = scratch.path().display();
+    for (name, script, told) in [
+        ("gone", "#!/no/such/python -u\n", "its interpreter /no/such/python is not there"),
+        (
+            "dos",
+            "#!/bin/sh\r\nexit 0\r\n",
+            "its lines end in CR LF, so that its interpreter is \"/bin/sh\\r\"",
+        ),
+    ] {
+        let path = scratch.program(name, script);
+        for (options, command) in [
+            (String::new(), path.clone()),
+            (format!("working_dir={directory}"), format!("./{name}")),
+            (format!("env.PATH=/nonexistent:{directory}"), name.to_owned()),
+        ] {
+            let error = session.ask_for_error(&format!("make process p {options} {command}"));
+            let expected = format!("Bad command - No such file or directory: {command} ({told})");
+            assert_eq!(error, expected);
+        }
+    }
+    // What is not there itself is told as ever.
+    let error = session.ask_for_error("make process p /no/such");
+    assert_eq!(error, "Bad command - No such file or directory: /no/such");
+}

@@ -4,6 +4,7 @@ mod buffers;
 mod capture;
 mod ending;
 mod identity;
+mod interpreter;
 mod make;
 mod orphans;
 mod output;

@@ -9,10 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicI32;
 
+use nix::errno::Errno;
 use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::identity::Identity;
+use super::interpreter;
 use super::spec::Spec;
 use crate::journal::{Change, Record};
 use crate::limit;
@@ -93,19 +95,15 @@ impl Program<'_> {
         let is_other_user = self.identity.is_other_user();
         // papad's own may be in a directory that the other user could not enter.
         let otherwise = is_other_user.then(|| b"/".to_vec());
+        let folder = spec.working_dir.clone().or(otherwise);
+        let programs = candidates(spec, &args);
         let mut plan = Plan {
             journal: chosen(self.descriptors.len(), journal.as_fd()),
             started: started_record(self.id),
             failed: Record::new("failed").number(self.id).into_bytes(),
             ignored_signals: defaults.ignored_signals.clone(),
             umask: spec.umask.unwrap_or(defaults.umask),
-            folder: spec
-                .working_dir
-                .clone()
-                .or(otherwise)
-                .map(CString::new)
-                .transpose()
-                .map_err(has_nul)?,
+            folder: folder.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
             oom_score: defaults.oom_score.map(|score| score.to_string().into_bytes()),
             limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
@@ -116,7 +114,7 @@ impl Program<'_> {
             groups: self.identity.groups.clone(),
             gid: self.identity.gid,
             uid: self.identity.uid,
-            programs: c_strings(candidates(spec, &args)).map_err(has_nul)?,
+            programs: c_strings(programs.clone()).map_err(has_nul)?,
             args: c_strings(args).map_err(has_nul)?,
             env: c_strings(env).map_err(has_nul)?,
             listen_pid: (!spec.listen.is_empty()).then(ListenPid::new),
@@ -128,7 +126,13 @@ impl Program<'_> {
             }
             NotStarted::Child(step, errno) => {
                 let code = if limit::is_met(&errno.into()) { Code::Limit } else { Code::Spawn };
-                Failure::new(code, describe(step, errno.desc(), spec))
+                let mut what = describe(step, errno.desc(), spec);
+                if (step, errno) == (Step::Exec, Errno::ENOENT) {
+                    let folder = folder.as_deref();
+                    let missing = programs.iter().find_map(|it| interpreter::missing(it, folder));
+                    what.extend(missing.map(|missing| format!(" ({missing})")));
+                }
+                Failure::new(code, what)
             }
         })
     }
