@@ -6,7 +6,9 @@ use std::fs;
 use std::process;
 
 use nix::unistd::User;
-use papad_tests::{Papad, ScratchDir, copy_program, is_root, join_keyring_with_a_key, procfs};
+use papad_tests::{
+    Papad, ScratchDir, argument, copy_program, is_root, join_keyring_with_a_key, procfs,
+};
 
 /// A user of nobody else, whom the system's list of users has.
 const USER: &str = "games";
@@ -158,4 +160,21 @@ fn a_directory_that_was_asked_for_is_the_one() {
     let papad = Papad::start();
     let ran = papad.session().run(&format!("uid={USER} working_dir=/usr /bin/pwd"));
     assert_eq!(ran.text(), "/usr\n");
+}
+
+#[test]
+fn its_output_can_be_opened_by_its_name() {
+    if !is_root("running a process as somebody else") {
+        return;
+    }
+    let papad = Papad::start();
+    let mut session = papad.session();
+    let command = argument("echo a >/dev/stdout; echo b >/dev/stderr; echo c >/proc/self/fd/1");
+    for (options, out) in [("", "a\nc\n"), ("stderr=stdout", "a\nb\nc\n")] {
+        let ran = session.run(&format!("uid={USER} {options} /bin/sh -c {command}"));
+        assert_eq!((ran.code, ran.text()), (Some(0), out), "{options}");
+    }
+    // papad's own user has pipes that are its own.
+    let ran = session.run(&format!("uid=0 /bin/sh -c {command}"));
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError};
 
 use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
+use nix::unistd::{Gid, Uid, fchown, pipe2};
 
 use papa_protocol::exact::{Code, Failure};
 use papa_protocol::frame::Stream;
@@ -117,6 +117,7 @@ impl Processes {
         let referred = sockets.refer(&process.name, process.spec.references())?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         *child_ends = self.prepare_output(process, share).map_err(cannot)?;
+        give_to(child_ends, identity);
         // A process whose output cannot be read is not to run: it would stop when its pipes are full.
         self.capture.watch(process).map_err(cannot)?;
         change.append(process.made_record()).map_err(cannot)?;
@@ -183,5 +184,14 @@ impl Processes {
         sys::kill_point("held");
         process.set_output(Output::new(pipes, ring, spec.overflow));
         Ok(Pipes { out: childs_out, err: childs_err })
+    }
+}
+
+/// Gives pipes to the user whose process writes to them: it could not open them by name otherwise, as
+/// `/dev/stdout`. Where papad may not, they stay its own.
+fn give_to(pipes: &Pipes, identity: &Identity) {
+    let (uid, gid) = (identity.uid.map(Uid::from_raw), identity.gid.map(Gid::from_raw));
+    for pipe in [&pipes.out, &pipes.err].into_iter().flatten() {
+        let _ = fchown(pipe, uid, gid);
     }
 }
