@@ -291,7 +291,7 @@ pub use papa_protocol::frame::Stream;
 pub use papa_protocol::options::{Family, Limit, Overflow, Resource, SocketType, Stderr, Stdout};
 pub use papa_protocol::size::parse as parse_size;
 pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, State};
-pub use socket::{SocketAddress, SocketBuilder, SocketInfo, UnixSocketBuilder};
+pub use socket::{SocketAddress, SocketBuilder, SocketFault, SocketInfo, UnixSocketBuilder};
 pub use status::{LimitUse, SessionInfo, Status};
 pub use value::Value;
 #[cfg(feature = "fuzzing")]

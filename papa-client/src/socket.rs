@@ -6,4 +6,4 @@ mod info;
 
 pub use builder::{SocketBuilder, UnixSocketBuilder};
 pub(crate) use fetched::{tcp_listener, udp_socket, unix_datagram, unix_listener};
-pub use info::{SocketAddress, SocketInfo};
+pub use info::{SocketAddress, SocketFault, SocketInfo};

@@ -15,7 +15,9 @@ pub use limit::Limit;
 pub use process::{
     MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace, Resource, Stderr, Stdout,
 };
-pub use socket::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
+pub use socket::{
+    DEFAULT_BACKLOG, Family, MAX_BACKLOG, SocketAddress, SocketOptions, SocketType, abstract_name,
+};
 pub(crate) use socket::{check_interface, check_path};
 
 /// Options by key. Each key is there once, as it was written.

@@ -131,6 +131,7 @@ fn make_socket_needs_a_good_name_and_nothing_but_options() {
                 port: 80,
                 interface: None,
                 reuseport: false,
+                v6only: false,
             },
         },
     });

@@ -3,8 +3,8 @@
 
 use papa_protocol::exact::{Code, MakeProcess, MakeSocket, Request, parse};
 use papa_protocol::options::{
-    Family, Limit, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace, Resource,
-    SocketAddress, SocketOptions, SocketType, Stderr, Stdout,
+    Family, Limit, MAX_BACKLOG, MAX_BUFSIZE, MAX_LINGER_MS, Overflow, ProcessOptions, Replace,
+    Resource, SocketAddress, SocketOptions, SocketType, Stderr, Stdout,
 };
 
 fn refusal(line: &str) -> String {
@@ -54,23 +54,28 @@ fn names(names: &[&str]) -> Vec<Vec<u8>> {
 #[test]
 fn a_socket_has_defaults_and_is_written_with_them() {
     let options = socket("");
-    let address = SocketAddress::Host { host: None, port: 0, interface: None, reuseport: false };
+    let (reuseport, v6only) = (false, false);
+    let address = SocketAddress::Host { host: None, port: 0, interface: None, reuseport, v6only };
     let expected = SocketOptions {
         family: Family::Inet,
         socket_type: SocketType::Stream,
-        backlog: 5,
+        backlog: MAX_BACKLOG,
         address,
     };
     assert_eq!(options, expected);
     let request = Request::MakeSocket(MakeSocket { name: b"web".to_vec(), options });
-    assert_eq!(written(&request), "make socket web family=inet type=stream backlog=5 port=0");
+    assert_eq!(
+        written(&request),
+        "make socket web family=inet type=stream backlog=2147483647 port=0"
+    );
 }
 
 #[test]
 fn socket_options_become_what_they_say_and_are_written_so() {
     for line in [
         "make socket web family=inet6 type=dgram backlog=0 host=::1 port=65535 interface=lo \
-         reuseport=1",
+         reuseport=1 v6only=1",
+        "make socket log family=unix type=dgram backlog=5 path=@log",
         "make socket db family=unix type=seqpacket backlog=2147483647 path=/run/db umask=0022",
         "make socket db family=unix type=stream backlog=5 \"path=/a b\\n\" umask=0777",
     ] {
@@ -119,6 +124,12 @@ fn a_wrong_socket_option_is_answered_with_what_would_be_right() {
         ("family=unix", "Absolute path required for Unix sockets"),
         ("path=/x/", "The path must name a file, not end in \"/\""),
         (r#""path=/\x00""#, "path must not contain a NUL byte"),
+        ("path=@", "path=@ must have a name after the \"@\""),
+        (r#""path=@a\x00""#, "path must not contain a NUL byte"),
+        ("path=@a umask=0", "umask= must not be given with path=@NAME, which is no file"),
+        ("v6only=1", "v6only= must be given for family=inet6 only"),
+        ("path=/x v6only=1", "v6only= must not be given for family=unix"),
+        ("family=inet6 v6only=yes", r#"v6only= must be 0 or 1, not "yes""#),
         ("path=/x port=1", "port= must not be given for family=unix"),
         ("family=inet path=/x", "path= must be given for family=unix only"),
         ("umask=022", "umask= must be given for family=unix only"),
@@ -127,7 +138,7 @@ fn a_wrong_socket_option_is_answered_with_what_would_be_right() {
         (
             "prot=80",
             "There is no prot= for make socket; its options are: family=, type=, backlog=, \
-             path=, umask=, host=, port=, interface= and reuseport=",
+             path=, umask=, host=, port=, interface=, reuseport= and v6only=",
         ),
     ] {
         assert_eq!(socket_refusal(options), said, "{options}");

@@ -60,21 +60,23 @@ fn socket_options() -> impl Strategy<Value = SocketOptions> {
     let types = ["stream", "dgram", "raw", "rdm", "seqpacket"];
     let socket_type =
         select(types.to_vec()).prop_filter_map("a type", |text| SocketType::parse(text.as_bytes()));
-    let host = (option::of(c_text()), any::<u16>(), option::of(c_text()), any::<bool>()).prop_map(
-        |(host, port, interface, reuseport)| SocketAddress::Host {
-            host,
-            port,
-            interface,
-            reuseport,
+    let host = (option::of(c_text()), any::<u16>(), option::of(c_text()), any::<bool>());
+    let inet = (select(vec![Family::Inet, Family::Inet6]), host, any::<bool>()).prop_map(
+        |(family, (host, port, interface, reuseport), only)| {
+            let v6only = only && family == Family::Inet6;
+            (family, SocketAddress::Host { host, port, interface, reuseport, v6only })
         },
     );
-    let inet = (select(vec![Family::Inet, Family::Inet6]), host);
     let path = (c_text(), umask()).prop_map(|(name, umask)| {
         let address = SocketAddress::Path { path: [b"/", &name[..], b"x"].concat(), umask };
         (Family::Unix, address)
     });
+    let name = c_text().prop_map(|name| {
+        let address = SocketAddress::Path { path: [b"@", &name[..], b"x"].concat(), umask: None };
+        (Family::Unix, address)
+    });
     let backlog = 0..=i32::MAX.cast_unsigned();
-    (prop_oneof![inet, path], socket_type, backlog).prop_map(
+    (prop_oneof![inet, path, name], socket_type, backlog).prop_map(
         |((family, address), socket_type, backlog)| SocketOptions {
             family,
             socket_type,

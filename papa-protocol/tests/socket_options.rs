@@ -22,12 +22,17 @@ fn socket_error(options: &str) -> String {
     }
 }
 
+fn host_address(port: u16) -> SocketAddress {
+    let (reuseport, v6only) = (false, false);
+    SocketAddress::Host { host: None, port, interface: None, reuseport, v6only }
+}
+
 fn host() -> SocketOptions {
     SocketOptions {
         family: Family::Inet,
         socket_type: SocketType::Stream,
         backlog: 5,
-        address: SocketAddress::Host { host: None, port: 0, interface: None, reuseport: false },
+        address: host_address(0),
     }
 }
 
@@ -58,6 +63,7 @@ fn socket_options_become_what_they_say() {
             port: 8080,
             interface: Some(b"eth0".to_vec()),
             reuseport: true,
+            v6only: false,
         },
     };
     assert_eq!(options, expected);
@@ -122,10 +128,7 @@ fn a_umask_is_decimal() {
 
 #[test]
 fn ports_and_backlogs_are_numbers() {
-    assert_eq!(
-        socket("port=65535").address,
-        SocketAddress::Host { host: None, port: 65535, interface: None, reuseport: false }
-    );
+    assert_eq!(socket("port=65535").address, host_address(65535));
     for text in ["65536", "-1", "http", "", "80.0", "99999999999999999999999999999999999999999"] {
         let said = socket_error(&format!("port={text}"));
         assert_eq!(said, format!("The port must be a number from 0 to 65535, not \"{text}\""));

@@ -1,27 +1,23 @@
 //! The sockets papad itself listens on.
 
-use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect,
-    getsockopt, listen, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, bind, getsockopt, listen,
+    setsockopt, socket, sockopt,
 };
-use nix::sys::stat::{Mode, umask};
-use nix::unistd::Uid;
 
 use crate::cli::Options;
-use crate::{limit, log};
+use crate::{log, socket_owner, unix_endpoint};
 
 /// Connections that may wait to be accepted, while a server starts again for instance.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 
 /// How long to wait for whoever has an address that is to be listened on.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -46,7 +42,7 @@ pub(crate) fn open(options: &Options, existing: &[&OwnedFd]) -> Result<Vec<Owned
     if let Some(path) = &options.unix_socket
         && addresses.iter().all(Option::is_some)
     {
-        let socket = open_unix(path, &options.allowed_uids)
+        let socket = unix_endpoint::open(path, &options.allowed_uids)
             .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
         sockets.push(socket);
     }
@@ -106,7 +102,8 @@ pub(crate) fn name(socket: &OwnedFd) -> String {
     }
 }
 
-fn unix_path(socket: &OwnedFd) -> Option<PathBuf> {
+/// The path of a Unix socket.
+pub(crate) fn unix_path(socket: &OwnedFd) -> Option<PathBuf> {
     let address = UnixListener::from(socket.try_clone().ok()?).local_addr().ok()?;
     address.as_pathname().map(Path::to_owned)
 }
@@ -139,108 +136,16 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     )
 }
 
-/// Binds with the right mode from the start. Who connects is checked again at accept. `others` are
-/// let in beside papad's own user, and may have been made the file's owner.
-fn open_unix(path: &Path, others: &[Uid]) -> io::Result<OwnedFd> {
-    unlink_stale(path, others)?;
-    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let for_own = Mode::S_IRWXG | Mode::S_IRWXO;
-    let hidden = if others.is_empty() { for_own } else { Mode::empty() };
-    // The umask is the whole process's: nothing else runs in it yet.
-    let before = umask(hidden | Mode::S_IXUSR);
-    let bound = bind(socket.as_raw_fd(), &UnixAddr::new(path)?);
-    umask(before);
-    bound?;
-    listen(&socket, Backlog::new(BACKLOG)?)?;
-    Ok(socket)
-}
-
-/// Removes a Unix socket of papad's user that nobody listens on any more. Anything else at the path
-/// is left alone, and a symbolic link is not followed.
-///
-/// # Errors
-/// `AlreadyExists` for something that is no socket, or is of a user that is neither papad's own nor
-/// among `owners`; `AddrInUse` for a socket that is answered.
-pub(crate) fn unlink_stale(path: &Path, owners: &[Uid]) -> io::Result<()> {
-    let exists = |what: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
-    let owner = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(file) if !file.file_type().is_socket() => {
-            return exists("there is a file that is not a socket".to_owned());
-        }
-        Ok(file) => Uid::from_raw(file.uid()),
-    };
-    // Without waiting: one whose queue is full is alive, too (EAGAIN), and so is one of another
-    // type (EPROTOTYPE).
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let probe = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    let address = UnixAddr::new(path)?;
-    match limit::uninterrupted(|| connect(probe.as_raw_fd(), &address)) {
-        Err(Errno::ECONNREFUSED) if owner == Uid::effective() || owners.contains(&owner) => {
-            fs::remove_file(path)
-        }
-        Err(Errno::ECONNREFUSED) => exists(format!("there is a socket of uid {owner}")),
-        Err(Errno::ENOENT) => Ok(()),
-        _ => Err(Errno::EADDRINUSE.into()),
-    }
-}
-
 fn describe(address: SocketAddr, error: &io::Error) -> String {
     if error.kind() != io::ErrorKind::AddrInUse {
         return format!("cannot listen on {address}: {error}");
     }
-    match port_owner::find(address) {
+    match socket_owner::of_port(address) {
         Some(owner) => format!("{address} is in use by {owner}"),
         None if TcpStream::connect_timeout(&address, PATIENCE).is_ok() => {
             format!("{address} is in use by another process, which cannot be seen from here")
         }
         None => format!("{address} is in use"),
-    }
-}
-
-mod port_owner {
-    //! Who listens on a TCP port, from proc(5).
-
-    use std::fs;
-    use std::net::SocketAddr;
-
-    /// `NAME (pid N)` of a process that listens at this address or at all addresses.
-    pub(super) fn find(address: SocketAddr) -> Option<String> {
-        let table = if address.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
-        let inodes = listening_inodes(&fs::read_to_string(table).ok()?, address.port());
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        for process in processes {
-            let pid = process.file_name().to_string_lossy().into_owned();
-            if pid.parse::<i32>().is_err() {
-                continue;
-            }
-            let Ok(fds) = fs::read_dir(process.path().join("fd")) else {
-                continue;
-            };
-            for fd in fds.flatten() {
-                let Ok(target) = fs::read_link(fd.path()) else {
-                    continue;
-                };
-                let target = target.to_string_lossy();
-                let inode = target.strip_prefix("socket:[").and_then(|t| t.strip_suffix(']'));
-                if inode.is_some_and(|inode| inodes.iter().any(|i| i == inode)) {
-                    let name = fs::read_to_string(process.path().join("comm")).ok()?;
-                    return Some(format!("{} (pid {pid})", name.trim_end()));
-                }
-            }
-        }
-        None
-    }
-
-    fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-        const LISTEN: &str = "0A";
-        let suffix = format!(":{port:04X}");
-        let columns = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-        columns
-            .filter(|c| c.len() > 9 && c[1].ends_with(&suffix) && c[3] == LISTEN)
-            .map(|c| c[9].to_owned())
-            .collect()
     }
 }
 

@@ -23,10 +23,13 @@ mod oom;
 mod processes;
 mod ring;
 mod server;
+mod socket_file;
+mod socket_owner;
 mod sockets;
 #[expect(unsafe_code, reason = "all that papad has of it is there")]
 mod sys;
 mod systemd;
+mod unix_endpoint;
 mod values;
 
 use std::process::ExitCode;

@@ -30,8 +30,9 @@ fn a_bound_socket_is_adopted_and_passed_to_a_process() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     exact.send_with("adopt socket web\n", &[listener.as_fd()]);
-    let line =
-        format!("name=web family=inet type=stream backlog=5 host=127.0.0.1 port={port} fileno=3");
+    let line = format!(
+        "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} fileno=3"
+    );
     exact.expect(format!("ok 1\n{line}\n"));
     assert_eq!(exact.ask_line("list sockets"), line);
     // Adopting the very same one again changes nothing.
@@ -64,13 +65,13 @@ fn sockets_of_other_kinds_are_adopted() {
     let unix = UnixListener::bind(&path).unwrap();
     exact.send_with("adopt socket unix\n", &[unix.as_fd()]);
     exact.expect(format!(
-        "ok 1\nname=unix family=unix type=stream backlog=5 path={path} fileno=3\n"
+        "ok 1\nname=unix family=unix type=stream backlog=2147483647 path={path} fileno=3\n"
     ));
     let udp = UdpSocket::bind("[::1]:0").unwrap();
     let port = udp.local_addr().unwrap().port();
     exact.send_with("adopt socket udp\n", &[udp.as_fd()]);
     exact.expect(format!(
-        "ok 1\nname=udp family=inet6 type=dgram backlog=5 host=::1 port={port} fileno=4\n"
+        "ok 1\nname=udp family=inet6 type=dgram backlog=2147483647 host=::1 port={port} fileno=4\n"
     ));
 }
 

@@ -16,7 +16,9 @@ fn a_socket_is_told_of_by_all_that_is_set() {
     let port = number_of(&web, "port");
     assert_eq!(
         web,
-        format!("name=web family=inet type=stream backlog=5 host=127.0.0.1 port={port} fileno=3")
+        format!(
+            "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} fileno=3"
+        )
     );
     TcpStream::connect(("127.0.0.1", port as u16)).unwrap();
     let path = scratch.join("a b");
@@ -30,7 +32,9 @@ fn a_socket_is_told_of_by_all_that_is_set() {
     let port = number_of(&shared, "port");
     assert_eq!(
         shared,
-        format!("name=shared family=inet6 type=dgram backlog=5 host=::1 port={port} reuseport=1")
+        format!(
+            "name=shared family=inet6 type=dgram backlog=2147483647 host=::1 port={port} reuseport=1"
+        )
     );
     let listed = exact.ask("list sockets");
     assert_eq!(listed.len(), 3);
@@ -45,7 +49,9 @@ fn the_same_name_with_the_same_options_is_the_same_socket() {
     let mut exact = Exact::tcp(&papad);
     let web = exact.ask_line("make socket web");
     let port = number_of(&web, "port");
-    for same in ["", "port=0", "backlog=5 host=127.0.0.1", &format!("port={port} family=inet")] {
+    for same in
+        ["", "port=0", "backlog=2147483647 host=127.0.0.1", &format!("port={port} family=inet")]
+    {
         assert_eq!(exact.ask_line(format!("make socket web {same}")), web);
     }
     for other in ["backlog=6", "family=inet6", "type=dgram", "port=1", "host=127.0.0.2"] {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use papa_protocol::exact::MakeSocket;
 use papa_protocol::name::Noun;
-use papa_protocol::options::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
+use papa_protocol::options::{Family, MAX_BACKLOG, SocketAddress, SocketOptions, SocketType};
 
 use crate::calls;
 use crate::client::Call;
@@ -29,6 +29,7 @@ pub struct SocketBuilder<P> {
     port: u16,
     interface: Option<Vec<u8>>,
     reuseport: bool,
+    v6only: bool,
 }
 
 impl<P> SocketBuilder<P> {
@@ -38,17 +39,25 @@ impl<P> SocketBuilder<P> {
             name: name.to_vec(),
             family: Family::Inet,
             socket_type: SocketType::Stream,
-            backlog: DEFAULT_BACKLOG,
+            backlog: MAX_BACKLOG,
             host: None,
             port: 0,
             interface: None,
             reuseport: false,
+            v6only: false,
         }
     }
 
     /// IPv6 instead of IPv4.
     pub fn inet6(mut self) -> Self {
         self.family = Family::Inet6;
+        self
+    }
+
+    /// IPv6 instead of IPv4, and IPv6 alone: on every address (`::`) IPv4's port is left to others.
+    pub fn v6only(mut self) -> Self {
+        self.family = Family::Inet6;
+        self.v6only = true;
         self
     }
 
@@ -71,7 +80,8 @@ impl<P> SocketBuilder<P> {
         self
     }
 
-    /// Connections that may wait to be accepted: see listen(2).
+    /// Connections that may wait to be accepted: see listen(2). As many as the system allows unless
+    /// given.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self
@@ -96,6 +106,7 @@ impl<P> SocketBuilder<P> {
             port: self.port,
             interface: self.interface.clone(),
             reuseport: self.reuseport,
+            v6only: self.v6only,
         };
         call(&self.name, self.family, self.socket_type, self.backlog, address)
     }
@@ -122,7 +133,7 @@ impl<P> UnixSocketBuilder<P> {
             name: name.to_vec(),
             path: OsString::from(path).into_vec(),
             socket_type: SocketType::Stream,
-            backlog: DEFAULT_BACKLOG,
+            backlog: MAX_BACKLOG,
             umask: None,
         }
     }
@@ -139,7 +150,8 @@ impl<P> UnixSocketBuilder<P> {
         self
     }
 
-    /// Connections that may wait to be accepted: see listen(2).
+    /// Connections that may wait to be accepted: see listen(2). As many as the system allows unless
+    /// given.
     pub fn backlog(mut self, connections: u32) -> Self {
         self.backlog = connections;
         self

@@ -24,16 +24,43 @@ pub struct SocketInfo {
     pub address: SocketAddress,
     /// Its number in processes that refer to it as `$(socket.NAME.fileno)` or inherit it.
     pub fileno: Option<i32>,
+    /// Why nobody can reach it. To make it again, with the same options, mends it.
+    pub fault: Option<SocketFault>,
+}
+
+/// Why nobody can reach a socket of papad's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SocketFault {
+    /// A process has called shutdown(2) on it, and it does not listen any more.
+    ShutDown,
+    /// The file of a Unix socket is gone.
+    NoFile,
+    /// There is something else at the path of a Unix socket.
+    OtherFile,
+    /// One that this version of papa-client does not know.
+    Other,
+}
+
+impl SocketFault {
+    fn parse(word: &[u8]) -> Self {
+        match word {
+            b"shut-down" => Self::ShutDown,
+            b"no-file" => Self::NoFile,
+            b"other-file" => Self::OtherFile,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Where a socket of papad's is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketAddress {
-    /// A file.
+    /// A file, or an abstract name.
     #[non_exhaustive]
     Path {
-        /// Its path.
+        /// Its path; or `@` and an abstract name (unix(7)).
         path: PathBuf,
         /// The permission bits that were taken away from it, if that was asked for.
         umask: Option<u32>,
@@ -49,6 +76,8 @@ pub enum SocketAddress {
         interface: Option<String>,
         /// Whether each process gets a socket of its own on the same port.
         reuseport: bool,
+        /// Whether it leaves IPv4's port to others where it is bound to every address.
+        v6only: bool,
     },
 }
 
@@ -63,6 +92,7 @@ impl SocketInfo {
             backlog: line.number("backlog")?,
             address: SocketAddress::parse(family, &line)?,
             fileno: line.maybe_number("fileno")?,
+            fault: line.get("fault").map(SocketFault::parse),
         })
     }
 
@@ -87,6 +117,7 @@ impl SocketAddress {
             port: line.number("port")?,
             interface: line.maybe_text("interface"),
             reuseport: line.is_set("reuseport"),
+            v6only: line.is_set("v6only"),
         })
     }
 }
@@ -100,9 +131,12 @@ mod tests {
         let line = b"name=web family=inet type=stream backlog=5 host=127.0.0.1 port=80 fileno=3";
         let web = SocketInfo::parse(line).unwrap();
         assert_eq!((web.port(), web.fileno, web.backlog), (Some(80), Some(3), 5));
-        let line = b"name=ctl family=unix type=dgram backlog=5 path=/run/x umask=0077 fileno=4";
+        assert_eq!(web.fault, None);
+        let line = b"name=ctl family=unix type=dgram backlog=5 path=/run/x umask=0077 fileno=4 \
+                     fault=no-file";
         let ctl = SocketInfo::parse(line).unwrap();
         assert_eq!(ctl.address, SocketAddress::Path { path: "/run/x".into(), umask: Some(0o077) });
         assert_eq!((ctl.port(), ctl.socket_type), (None, SocketType::Dgram));
+        assert_eq!(ctl.fault, Some(SocketFault::NoFile));
     }
 }

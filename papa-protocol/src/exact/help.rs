@@ -30,13 +30,16 @@ Sockets
 
   family=unix|inet|inet6    unix if there is a path, or else inet
   type=TYPE                 stream (default), dgram, raw, rdm or seqpacket
-  backlog=N                 connections that may wait (default: 5)
-  path=PATH                 unix: an absolute path
+  backlog=N                 connections that may wait (default: as many as
+                            the system allows)
+  path=PATH                 unix: an absolute path, or @NAME for an abstract
+                            socket
   umask=OCTAL               unix: permissions that the file does not get
   host=HOST                 inet, inet6: address or name (default: loopback)
   port=N                    inet, inet6: 0, the default, lets the system choose
   interface=DEVICE          inet, inet6: this network device only
   reuseport=1               inet, inet6: a socket of its own for each process
+  v6only=1                  inet6: leave the port of IPv4 to others
 
 Processes
   make process NAME [OPTION...] -- COMMAND [ARGUMENT...]
@@ -143,8 +146,8 @@ mod tests {
 
     #[test]
     fn every_option_frame_and_answer_while_watching_is_named() {
-        let options = "family= type= backlog= path= umask= host= port= interface= reuseport= uid= \
-                       gid= dir= bufsize= overflow= stdout= stderr= linger= env. rlimit. listen= \
+        let options = "family= type= backlog= path= umask= host= port= interface= reuseport= v6only= \
+                       uid= gid= dir= bufsize= overflow= stdout= stderr= linger= env. rlimit. listen= \
                        inherit= shell= mode= from= follow= data= window= if= old= for=";
         let frames = "data lost closed joined removed end ack stop";
         for word in options.split(' ').chain(frames.split(' ')) {

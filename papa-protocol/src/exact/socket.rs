@@ -4,15 +4,15 @@ use super::failure::Failure;
 use super::line::Line;
 use super::words::{bad_value, c_text, flag, parse_number, umask, umask_text, unknown_option};
 use crate::options::{
-    DEFAULT_BACKLOG, Family, Pairs, SocketAddress, SocketOptions, SocketType, check_interface,
-    check_path,
+    Family, MAX_BACKLOG, Pairs, SocketAddress, SocketOptions, SocketType, abstract_name,
+    check_interface, check_path, refuse_nul,
 };
 
 const OPTIONS: &str =
-    "family=, type=, backlog=, path=, umask=, host=, port=, interface= and reuseport=";
+    "family=, type=, backlog=, path=, umask=, host=, port=, interface=, reuseport= and v6only=";
 /// The options of a path, and those of a host.
 const PATH_KEYS: [&str; 2] = ["path", "umask"];
-const HOST_KEYS: [&str; 4] = ["host", "port", "interface", "reuseport"];
+const HOST_KEYS: [&str; 5] = ["host", "port", "interface", "reuseport", "v6only"];
 
 /// Reads the options of `make socket`.
 pub(super) fn read(mut pairs: Pairs) -> Result<SocketOptions, Failure> {
@@ -30,11 +30,11 @@ pub(super) fn read(mut pairs: Pairs) -> Result<SocketOptions, Failure> {
     };
     let backlog = match take(&mut pairs, "backlog") {
         Some(text) => backlog(&text)?,
-        None => DEFAULT_BACKLOG,
+        None => MAX_BACKLOG,
     };
     let address = match family {
         Family::Unix => path_address(&mut pairs)?,
-        Family::Inet | Family::Inet6 => host_address(&mut pairs)?,
+        Family::Inet | Family::Inet6 => host_address(family, &mut pairs)?,
     };
     match pairs.keys().next() {
         Some(key) => Err(unknown_option(key, "make socket", OPTIONS)),
@@ -58,12 +58,22 @@ fn path_address(pairs: &mut Pairs) -> Result<SocketAddress, Failure> {
         return Err(Failure::usage(format!("{key}= must not be given for family=unix")));
     }
     let path = take(pairs, "path").unwrap_or_default();
-    check_path(&path).map_err(|error| Failure::usage(error.to_string()))?;
+    let checked = match abstract_name(&path) {
+        Some(b"") => return Err(Failure::usage("path=@ must have a name after the \"@\"")),
+        Some(_) if pairs.contains_key(b"umask".as_slice()) => {
+            return Err(Failure::usage(
+                "umask= must not be given with path=@NAME, which is no file",
+            ));
+        }
+        Some(name) => refuse_nul("path", name),
+        None => check_path(&path),
+    };
+    checked.map_err(|error| Failure::usage(error.to_string()))?;
     let umask = take(pairs, "umask").map(|text| umask(&text)).transpose()?;
     Ok(SocketAddress::Path { path, umask })
 }
 
-fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, Failure> {
+fn host_address(family: Family, pairs: &mut Pairs) -> Result<SocketAddress, Failure> {
     if let Some(key) = PATH_KEYS.iter().find(|key| pairs.contains_key(key.as_bytes())) {
         return Err(Failure::usage(format!("{key}= must be given for family=unix only")));
     }
@@ -81,7 +91,14 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, Failure> {
         Some(text) => flag("reuseport", &text)?,
         None => false,
     };
-    Ok(SocketAddress::Host { host, port, interface, reuseport })
+    let v6only = match take(pairs, "v6only") {
+        Some(_) if family != Family::Inet6 => {
+            return Err(Failure::usage("v6only= must be given for family=inet6 only"));
+        }
+        Some(text) => flag("v6only", &text)?,
+        None => false,
+    };
+    Ok(SocketAddress::Host { host, port, interface, reuseport, v6only })
 }
 
 impl Line {
@@ -95,10 +112,11 @@ impl Line {
             SocketAddress::Path { path, umask } => {
                 line.pair("path", path).maybe("umask", umask.map(umask_text))
             }
-            SocketAddress::Host { host, port, interface, reuseport } => {
+            SocketAddress::Host { host, port, interface, reuseport, v6only } => {
                 let line = line.maybe("host", host.as_ref()).number("port", port);
                 line.maybe("interface", interface.as_ref())
                     .maybe("reuseport", reuseport.then_some("1"))
+                    .maybe("v6only", v6only.then_some("1"))
             }
         }
     }

@@ -4,11 +4,16 @@ use super::{Pairs, c_text, flag, number, refuse_nul, unknown};
 use crate::error::CommandError;
 use crate::text::shown;
 
-/// The backlog of a socket for which none was given.
+/// The backlog of a socket for which none was given in papa 1.0's dialect.
 pub const DEFAULT_BACKLOG: u32 = 5;
 
-/// listen(2) takes an `int`.
-const MAX_BACKLOG: u32 = i32::MAX.cast_unsigned();
+/// The most that listen(2) takes, an `int`: as many as the system allows (`net.core.somaxconn`). The
+/// backlog of a socket for which none was given in protocol 2.
+pub const MAX_BACKLOG: u32 = i32::MAX.cast_unsigned();
+
+/// What the path of an abstract socket begins with: see unix(7).
+const ABSTRACT: u8 = b'@';
+
 /// The permission bits: what umask(2) looks at.
 const MAX_UMASK: u32 = 0o777;
 /// Bytes of a network interface's name: `IFNAMSIZ` less its NUL. `SO_BINDTODEVICE` cuts a longer
@@ -88,7 +93,8 @@ pub struct SocketOptions {
     pub family: Family,
     /// `type=`: stream unless given.
     pub socket_type: SocketType,
-    /// `backlog=`: connections that may wait to be accepted. [`DEFAULT_BACKLOG`] unless given.
+    /// `backlog=`: connections that may wait to be accepted. Unless given, [`DEFAULT_BACKLOG`] in
+    /// papa 1.0's dialect and [`MAX_BACKLOG`] in protocol 2.
     pub backlog: u32,
     /// Where it is bound. A path with [`Family::Unix`] alone, a host with the others.
     pub address: SocketAddress,
@@ -97,9 +103,10 @@ pub struct SocketOptions {
 /// Where a socket is bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SocketAddress {
-    /// A file.
+    /// A file, or in protocol 2 an abstract name.
     Path {
-        /// `path=`: absolute, naming a file, without a NUL byte.
+        /// `path=`: absolute, naming a file, without a NUL byte; or `@` and an abstract name: see
+        /// [`abstract_name`].
         path: Vec<u8>,
         /// `umask=`: the bits taken away from the file's permissions, 0 to 0o777. On the wire it
         /// is decimal. `None` leaves papad's own.
@@ -116,10 +123,38 @@ pub enum SocketAddress {
         interface: Option<Vec<u8>>,
         /// `reuseport=`: whether each process gets a socket of its own on the same port.
         reuseport: bool,
+        /// `v6only=`, of protocol 2: whether a socket of [`Family::Inet6`] leaves the port of IPv4
+        /// to others, where it is bound to every address.
+        v6only: bool,
     },
 }
 
+/// The name of an abstract Unix socket, if this path is one's; see unix(7).
+#[must_use]
+pub fn abstract_name(path: &[u8]) -> Option<&[u8]> {
+    path.strip_prefix(&[ABSTRACT])
+}
+
 impl SocketOptions {
+    /// Reads options as papad records them: those of papa 1.0's dialect, and what only protocol 2
+    /// can ask for.
+    pub fn from_record(mut pairs: Pairs) -> Result<Self, CommandError> {
+        let only_v6 = take(&mut pairs, "v6only").is_some_and(|value| value == b"1");
+        let is_abstract = |path: &Vec<u8>| abstract_name(path).is_some();
+        let name = pairs.get(b"path".as_slice()).filter(|path| is_abstract(path)).cloned();
+        if name.is_some() {
+            // What is read below is the path of a file.
+            pairs.insert(b"path".to_vec(), b"/abstract".to_vec());
+        }
+        let mut options = Self::from_pairs(pairs)?;
+        match (&mut options.address, name) {
+            (SocketAddress::Path { path, .. }, Some(name)) => *path = name,
+            (SocketAddress::Path { .. }, None) => {}
+            (SocketAddress::Host { v6only, .. }, _) => *v6only = only_v6,
+        }
+        Ok(options)
+    }
+
     /// Reads options whose keys and values are exactly as meant, quotes already taken off.
     pub fn from_pairs(mut pairs: Pairs) -> Result<Self, CommandError> {
         let family = match take(&mut pairs, "family") {
@@ -188,7 +223,7 @@ fn host_address(pairs: &mut Pairs) -> Result<SocketAddress, CommandError> {
         Some(reuseport) => flag("reuseport", &reuseport)?,
         None => false,
     };
-    Ok(SocketAddress::Host { host, port, interface, reuseport })
+    Ok(SocketAddress::Host { host, port, interface, reuseport, v6only: false })
 }
 
 /// Whether a Unix socket may be bound to this path.

@@ -10,9 +10,14 @@ use crate::names;
 use crate::output::{self, Column, Table, cell, number};
 use crate::shape::Socket;
 
+/// As many connections may wait as the system allows.
+const MAX_BACKLOG: u32 = i32::MAX.cast_unsigned();
+
 /// Show the sockets that papad holds
 ///
-/// FILENO is the number of the socket in processes that refer to it as $(socket.NAME.fileno).
+/// FILENO is the number of the socket in processes that refer to it as $(socket.NAME.fileno). FAULT is
+/// there if one cannot be reached: a process has shut it down, or its file is gone or another's; "papactl
+/// socket make", with the same options, mends it. A BACKLOG of "most" is as many as the system allows.
 #[derive(Debug, Args)]
 pub(crate) struct Sockets {
     /// Only these: names, or beginnings of names with a *
@@ -41,21 +46,30 @@ impl Sockets {
 }
 
 fn table(sockets: &[Socket]) -> Table {
-    let mut table = Table::new(&[
+    let mut columns = vec![
         Column::fixed("NAME"),
         Column::ranked("TYPE", 3),
         Column::cut("ADDRESS"),
         Column::ranked("BACKLOG", 1),
         Column::ranked("FILENO", 2),
-    ]);
+    ];
+    let has_faults = sockets.iter().any(|socket| socket.fault.is_some());
+    columns.extend(has_faults.then(|| Column::fixed("FAULT")));
+    let mut table = Table::new(&columns);
     for socket in sockets {
-        table.row(vec![
+        let backlog = match socket.backlog {
+            MAX_BACKLOG => "most".to_owned(),
+            backlog => backlog.to_string(),
+        };
+        let mut row = vec![
             cell(&socket.name),
             cell(&socket.r#type),
             cell(&socket.address),
-            number(socket.backlog),
+            number(backlog),
             number(socket.fileno.map(|it| it.to_string()).unwrap_or_default()),
-        ]);
+        ];
+        row.extend(has_faults.then(|| cell(socket.fault.unwrap_or_default())));
+        table.row(row);
     }
     table
 }

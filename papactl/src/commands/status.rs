@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use papa_client::Endpoint;
 
-use super::doctor::{health, limits};
+use super::doctor::{health, limits, sockets};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::Result;
@@ -31,6 +31,7 @@ impl Status {
         let papa = context.connect()?;
         let status = papa.status()?;
         let mut findings = health::findings(&status, &papa.processes("*")?);
+        findings.extend(sockets::findings(&papa.sockets("*")?));
         findings.retain(|finding| !finding.is_ok());
         let exit = if findings.is_empty() { Exit::DONE } else { Exit::FAILED };
         if context.output.is_json() {

@@ -1,6 +1,6 @@
 //! The shape of a socket.
 
-use papa_client::{Family, SocketAddress, SocketInfo, SocketType};
+use papa_client::{Family, SocketAddress, SocketFault, SocketInfo, SocketType};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -24,14 +24,18 @@ pub(crate) struct Socket {
     pub(crate) interface: Option<String>,
     /// Whether each process gets a socket of its own on the same port.
     pub(crate) reuseport: bool,
-    /// The path; null unless it is a Unix socket.
+    /// Whether it leaves the port of IPv4 to others, where it is bound to every address.
+    pub(crate) v6only: bool,
+    /// The path, or @ and the name of an abstract socket; null unless it is a Unix socket.
     pub(crate) path: Option<String>,
     /// The permission bits that were taken away from the path, in octal, if that was asked for.
     pub(crate) umask: Option<String>,
-    /// Connections that may wait to be accepted.
+    /// Connections that may wait to be accepted; 2147483647 is as many as the system allows.
     pub(crate) backlog: u32,
     /// Its number in processes that refer to it or inherit it.
     pub(crate) fileno: Option<i32>,
+    /// Why nobody can reach it: shut-down, no-file or other-file; null if it is well.
+    pub(crate) fault: Option<&'static str>,
 }
 
 impl Socket {
@@ -45,25 +49,38 @@ impl Socket {
             port: None,
             interface: None,
             reuseport: false,
+            v6only: false,
             path: None,
             umask: None,
             backlog: info.backlog,
             fileno: info.fileno,
+            fault: info.fault.map(fault),
         };
         match &info.address {
             SocketAddress::Path { path, umask, .. } => {
                 socket.path = Some(path.display().to_string());
                 socket.umask = umask.map(|umask| format!("{umask:03o}"));
             }
-            SocketAddress::Host { host, port, interface, reuseport, .. } => {
+            SocketAddress::Host { host, port, interface, reuseport, v6only, .. } => {
                 socket.host.clone_from(host);
                 socket.port = Some(*port);
                 socket.interface.clone_from(interface);
                 socket.reuseport = *reuseport;
+                socket.v6only = *v6only;
             }
             _ => {}
         }
         socket
+    }
+}
+
+/// The word for what is wrong with it.
+fn fault(fault: SocketFault) -> &'static str {
+    match fault {
+        SocketFault::ShutDown => "shut-down",
+        SocketFault::NoFile => "no-file",
+        SocketFault::OtherFile => "other-file",
+        _ => "other",
     }
 }
 

@@ -36,7 +36,7 @@ use succession::{Succession, Trial};
 use crate::cli::Options;
 use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, limit, listen, log, memory, oom};
+use crate::{launch, limit, listen, log, memory, oom, socket_file};
 
 pub(crate) use estate::leave_link;
 pub(crate) use limits::{Reserve, leave_room_for_keeper};
@@ -426,7 +426,7 @@ impl Keeper {
         self.held.clear();
         if !self.start.has_store
             && let Some(path) = &self.options.unix_socket
-            && let Err(error) = listen::unlink_stale(path, &self.options.allowed_uids)
+            && let Err(error) = socket_file::unlink_stale(path, &self.options.allowed_uids)
         {
             log::warn!("keeper", "{} is left: {error}", path.display());
         }

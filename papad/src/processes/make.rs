@@ -114,7 +114,7 @@ impl Processes {
         let cannot = |error: io::Error| {
             Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
         };
-        let referred = sockets.refer(&process.name, process.spec.references())?;
+        let referred = sockets.refer(&process.name, process.spec.references(), change)?;
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         *child_ends = self.prepare_output(process, share).map_err(cannot)?;
         give_to(child_ends, identity);

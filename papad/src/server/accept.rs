@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
@@ -17,6 +17,8 @@ use super::Server;
 use super::peer::{self, Admitted, Refused};
 use super::session::Session;
 use crate::gate::Parcel;
+use crate::link::Held;
+use crate::unix_endpoint::Watch;
 use crate::{limit, listen, log, sys};
 
 /// How long to wait before a connection is accepted for which there was no room.
@@ -25,6 +27,13 @@ const WAIT_FOR_ROOM: Duration = Duration::from_millis(100);
 enum Listener {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// papad's Unix socket that the options name, and where it is among the listeners.
+struct OwnPath {
+    at: usize,
+    name: Held,
+    watch: Watch,
 }
 
 impl Listener {
@@ -88,33 +97,85 @@ impl AsFd for Listener {
 /// What it takes to accept, before anybody is told that papad is ready.
 pub(super) struct Doors {
     listeners: Vec<Listener>,
+    own_path: Option<OwnPath>,
     admitted: Admitted,
     spare: Spare,
 }
 
 impl Doors {
-    pub(super) fn new(server: &Server, sockets: Vec<OwnedFd>) -> io::Result<Doors> {
-        for socket in &sockets {
+    pub(super) fn new(server: &Server, sockets: Vec<(Held, OwnedFd)>) -> io::Result<Doors> {
+        for (_, socket) in &sockets {
             log::debug!("server", "accepting on {}", listen::name(socket));
         }
-        let listeners = sockets.into_iter().map(Listener::new).collect::<io::Result<Vec<_>>>()?;
+        let path = server.options.unix_socket.as_ref();
+        let is_own = |socket| path.is_some() && listen::unix_path(socket).as_ref() == path;
+        let own = sockets.iter().enumerate().find(|(_, (_, socket))| is_own(socket));
+        let own_path = own.zip(path).map(|((at, (name, socket)), path)| {
+            let others = server.options.allowed_uids.clone();
+            OwnPath { at, name: *name, watch: Watch::new(socket, path.clone(), others) }
+        });
+        let sockets = sockets.into_iter().map(|(_, socket)| socket);
+        let listeners = sockets.map(Listener::new).collect::<io::Result<Vec<_>>>()?;
         let admitted = Admitted::new(&server.options.allowed_uids)?;
         let mut spare = Spare::default();
         spare.refill();
-        Ok(Doors { listeners, admitted, spare })
+        let mut doors = Doors { listeners, own_path, admitted, spare };
+        doors.see_to_path(server);
+        Ok(doors)
+    }
+
+    /// Makes papad's Unix socket anew if its file is gone. Whoever waits to be accepted from the one
+    /// before is accepted from it; nobody new finds that.
+    fn see_to_path(&mut self, server: &Server) {
+        let Some(OwnPath { at, name, watch }) = &mut self.own_path else { return };
+        let Some(listener) = self.listeners.get(*at) else { return };
+        watch.look_if_told();
+        let is_due = watch.due().is_some_and(|due| due <= Instant::now());
+        if !is_due || is_readable(listener.as_fd()) {
+            return;
+        }
+        let Some(socket) = watch.remake() else { return };
+        sys::kill_point("endpoint-bound-again");
+        let control = server.control.iter().find(|(its, _)| its == name);
+        // In place of the one before, for all who use it: another keeper would be handed it, too.
+        let replaced = control
+            .map_or(Ok(()), |(_, own)| sys::replace(own.as_fd(), socket.as_fd()))
+            .and_then(|()| nonblocking(&socket))
+            .and_then(|()| sys::replace(listener.as_fd(), socket.as_fd()))
+            .and_then(|()| server.link.hold(&[(*name, socket.as_fd())]));
+        if let Err(error) = replaced {
+            log::error!("server", "{} is not kept: {error}", listen::name(&socket));
+        }
+        watch.serves(&socket);
     }
 }
 
+fn nonblocking(socket: &OwnedFd) -> io::Result<()> {
+    UnixListener::from(socket.try_clone()?).set_nonblocking(true)
+}
+
+fn is_readable(listener: BorrowedFd) -> bool {
+    let mut fds = [PollFd::new(listener, PollFlags::POLLIN)];
+    limit::uninterrupted(|| limit::poll(&mut fds, PollTimeout::ZERO)).is_ok_and(|count| count > 0)
+}
+
 /// Accepts for as long as papad lives.
-pub(super) fn run(server: &Arc<Server>, doors: Doors) -> io::Result<()> {
-    let Doors { listeners, admitted, mut spare } = doors;
+pub(super) fn run(server: &Arc<Server>, mut doors: Doors) -> io::Result<()> {
     loop {
         server.gate.stop(Parcel::default);
-        let until_settled = server.refusals.settle();
-        let timeout = until_settled.map_or(PollTimeout::NONE, |time| {
+        doors.see_to_path(server);
+        let Doors { listeners, own_path, admitted, spare } = &mut doors;
+        let watch = own_path.as_ref().map(|own| &own.watch);
+        let until_due = watch.and_then(Watch::due).map(|due| {
+            // A millisecond more, so that the time is not up too early by rounding.
+            due.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
+        });
+        let until = server.refusals.settle().into_iter().chain(until_due).min();
+        let timeout = until.map_or(PollTimeout::NONE, |time| {
             PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX)
         });
         let others = [server.gate.as_fd(), server.refusals.as_fd()];
+        let others = others.into_iter().chain(watch.and_then(Watch::events));
         let of_listeners = listeners.iter().map(AsFd::as_fd);
         let mut fds: Vec<PollFd> =
             of_listeners.chain(others).map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -124,10 +185,10 @@ pub(super) fn run(server: &Arc<Server>, doors: Doors) -> io::Result<()> {
         };
         let is_ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
         for (listener, _) in listeners.iter().zip(is_ready).filter(|(_, is_ready)| *is_ready) {
-            let mut accepted = listener.accept(&admitted, &mut spare);
+            let mut accepted = listener.accept(admitted, spare);
             if matches!(&accepted, Err(error) if is_out_of_descriptors(error)) {
                 spare.give_up();
-                accepted = listener.accept(&admitted, &mut spare);
+                accepted = listener.accept(admitted, spare);
             }
             let is_room = spare.refill();
             match accepted {

@@ -313,7 +313,7 @@ impl Server {
             }
         })?;
         let accepting = Arc::clone(self);
-        let doors = Doors::new(self, control.into_iter().map(|(_, socket)| socket).collect())?;
+        let doors = Doors::new(self, control)?;
         // Nobody is let in who could ask the keeper for something before it knows of this server.
         let (opening, opened) = mpsc::channel::<Never>();
         named("accept").spawn(move || {

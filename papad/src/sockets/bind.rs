@@ -1,12 +1,10 @@
 //! Making sockets and binding them.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 
@@ -19,10 +17,23 @@ use nix::sys::socket::{
 use nix::sys::stat::{Mode, fstat, umask};
 
 use papa_protocol::exact::{Code, Failure};
-use papa_protocol::options::{DEFAULT_BACKLOG, Family, SocketAddress, SocketOptions, SocketType};
+use papa_protocol::options::{
+    Family, MAX_BACKLOG, SocketAddress, SocketOptions, SocketType, abstract_name,
+};
 
-use crate::listen::unlink_stale;
+use crate::socket_file::{SocketFile, unlink_stale};
 use crate::{limit, sys};
+
+/// How a socket has its port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claim {
+    /// Nobody else has it.
+    Alone,
+    /// It keeps the port for sockets of the same user that share it, and gets nothing itself.
+    Keeper,
+    /// It shares the port with others of the same user.
+    Sharer,
+}
 
 /// The host a socket is bound to when none is named: the loopback address, or with an interface
 /// every address.
@@ -64,7 +75,8 @@ pub(super) fn make(
 ) -> Result<OwnedFd, Failure> {
     match (&options.address, address) {
         (SocketAddress::Host { interface, reuseport, .. }, Some(address)) => {
-            let socket = bind_inet(options, address, interface.as_deref(), *reuseport);
+            let claim = if *reuseport { Claim::Keeper } else { Claim::Alone };
+            let socket = bind_inet(options, address, interface.as_deref(), claim);
             let prepared = socket.and_then(|socket| {
                 if *reuseport {
                     keep_port(options, &socket)?;
@@ -76,11 +88,14 @@ pub(super) fn make(
             prepared.map_err(|error| refused(&format!("Bind failed on {address}"), &error))
         }
         (SocketAddress::Path { path, umask }, _) => {
-            let socket = bind_unix(options, Path::new(OsStr::from_bytes(path)), *umask);
+            let socket = bind_unix(options, path, *umask);
             let listening = socket.and_then(|socket| {
-                let file = SocketFile::at(path);
-                let unlink = |_: &_| file.into_iter().for_each(|file| file.unlink(path));
-                listen_on(options, &socket).inspect_err(unlink)?;
+                if let Err(error) = listen_on(options, &socket) {
+                    if let Some(file) = SocketFile::of(&socket, path) {
+                        file.unlink(path);
+                    }
+                    return Err(error);
+                }
                 Ok(socket)
             });
             listening.map_err(|error| refused("Bind failed", &error))
@@ -91,7 +106,8 @@ pub(super) fn make(
     }
 }
 
-fn refused(what: &str, error: &io::Error) -> Failure {
+/// Why a socket cannot be had that was asked for.
+pub(super) fn refused(what: &str, error: &io::Error) -> Failure {
     let code = match error.kind() {
         io::ErrorKind::AddrInUse | io::ErrorKind::AlreadyExists => Code::Conflict,
         io::ErrorKind::PermissionDenied => Code::Denied,
@@ -118,20 +134,32 @@ pub(super) fn options_of(socket: &OwnedFd) -> Result<SocketOptions, Failure> {
             let host = Some(address.ip().to_string().into_bytes());
             let family = if address.is_ipv4() { Family::Inet } else { Family::Inet6 };
             let (port, interface, reuseport) = (address.port(), None, false);
-            (family, SocketAddress::Host { host, port, interface, reuseport })
+            let v6only = !address.is_ipv4() && getsockopt(socket, sockopt::Ipv6V6Only) == Ok(true);
+            // Of one address it says nothing.
+            let v6only = v6only && address.ip().is_unspecified();
+            (family, SocketAddress::Host { host, port, interface, reuseport, v6only })
         }
         None => {
             let address = getsockname::<UnixAddr>(socket.as_raw_fd());
-            let path = address.ok().and_then(|address| Some(address.path()?.to_owned()));
-            let path = path.ok_or_else(|| unfit("it is not bound to a path or a port"))?;
-            if !path.is_absolute() {
-                return Err(unfit("its path is relative to a directory that is not known"));
-            }
-            let path = path.into_os_string().into_vec();
-            (Family::Unix, SocketAddress::Path { path, umask: None })
+            let address = address.map_err(|_| unfit("it is not bound to a path or a port"))?;
+            (Family::Unix, SocketAddress::Path { path: path_of(&address)?, umask: None })
         }
     };
-    Ok(SocketOptions { family, socket_type, backlog: DEFAULT_BACKLOG, address })
+    Ok(SocketOptions { family, socket_type, backlog: MAX_BACKLOG, address })
+}
+
+/// The path, or `@` and the abstract name, that a Unix socket is bound to.
+fn path_of(address: &UnixAddr) -> Result<Vec<u8>, Failure> {
+    let unfit = |what: &str| Failure::new(Code::Usage, format!("It cannot be adopted: {what}"));
+    match (address.path(), address.as_abstract()) {
+        (Some(path), _) if !path.is_absolute() => {
+            Err(unfit("its path is relative to a directory that is not known"))
+        }
+        (Some(path), _) => Ok(path.as_os_str().as_bytes().to_vec()),
+        (None, Some(name)) if name.contains(&0) => Err(unfit("its abstract name has a NUL byte")),
+        (None, Some(name)) => Ok([b"@", name].concat()),
+        (None, None) => Err(unfit("it is not bound to a path or a port")),
+    }
 }
 
 /// Whether two descriptors are of one socket.
@@ -144,41 +172,36 @@ pub(super) fn is_same_socket(one: &OwnedFd, other: &OwnedFd) -> bool {
 
 /// A socket of its own for a process, on the port that `kept` has.
 pub(super) fn bind_clone(options: &SocketOptions, kept: &OwnedFd) -> io::Result<OwnedFd> {
-    let address = address_of(kept).ok_or(Errno::EAFNOSUPPORT)?;
+    let address = claimed_address(options, kept).ok_or(Errno::EAFNOSUPPORT)?;
     let interface = match &options.address {
         SocketAddress::Host { interface, .. } => interface.as_deref(),
         SocketAddress::Path { .. } => None,
     };
-    let socket = bind_inet(options, address, interface, true)?;
+    let socket = bind_inet(options, address, interface, Claim::Sharer)?;
     listen_on(options, &socket)?;
     Ok(socket)
+}
+
+/// Where a socket that keeps a port was bound. Of a datagram socket the system says otherwise: to be
+/// connected gave it one address in place of every address.
+fn claimed_address(options: &SocketOptions, kept: &OwnedFd) -> Option<SocketAddr> {
+    let mut address = address_of(kept)?;
+    if let SocketAddress::Host { host, interface, .. } = &options.address {
+        let asked = match host {
+            Some(host) => std::str::from_utf8(host).ok().and_then(|host| host.parse().ok()),
+            None => Some(default_host(options.family, interface.is_some())),
+        };
+        if let Some(every) = asked.filter(IpAddr::is_unspecified) {
+            address.set_ip(every);
+        }
+    }
+    Some(address)
 }
 
 /// Where a socket is bound, if that is an internet address.
 pub(super) fn address_of(socket: &OwnedFd) -> Option<SocketAddr> {
     let address: SockaddrStorage = getsockname(socket.as_raw_fd()).ok()?;
     sys::internet_address(&address)
-}
-
-/// A file that a Unix socket is bound to: its device and inode. For as long as the socket is open,
-/// no other file has these, even if it is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SocketFile(u64, u64);
-
-impl SocketFile {
-    /// What is at a path, if that is a socket.
-    pub(super) fn at(path: &[u8]) -> Option<SocketFile> {
-        let file = fs::symlink_metadata(OsStr::from_bytes(path)).ok()?;
-        file.file_type().is_socket().then(|| SocketFile(file.dev(), file.ino()))
-    }
-
-    /// Removes it from its path. Anything else that is there by now stays.
-    pub(super) fn unlink(self, path: &[u8]) {
-        if SocketFile::at(path) == Some(self) {
-            // Gone already is as good.
-            let _ = fs::remove_file(OsStr::from_bytes(path));
-        }
-    }
 }
 
 fn new_socket(options: &SocketOptions) -> io::Result<OwnedFd> {
@@ -201,22 +224,59 @@ fn bind_inet(
     options: &SocketOptions,
     address: SocketAddr,
     interface: Option<&[u8]>,
-    reuseport: bool,
+    claim: Claim,
 ) -> io::Result<OwnedFd> {
-    let socket = new_socket(options)?;
-    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
-    if reuseport {
-        setsockopt(&socket, sockopt::ReusePort, &true)?;
+    // SO_REUSEADDR lets a stream socket have a port whose last connections are still closing. Two
+    // datagram sockets that have it share a port, whoever's they are, and the last one bound gets
+    // everything.
+    let is_datagram = options.socket_type == SocketType::Dgram;
+    let bind = |address: SocketAddr, reuse_address: bool| -> io::Result<OwnedFd> {
+        let socket = new_socket(options)?;
+        if reuse_address && !is_datagram {
+            setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        }
+        if claim != Claim::Alone {
+            setsockopt(&socket, sockopt::ReusePort, &true)?;
+        }
+        if let SocketAddress::Host { v6only: true, .. } = options.address {
+            setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+        }
+        if let Some(interface) = interface {
+            let interface = std::ffi::OsString::from_vec(interface.to_vec());
+            setsockopt(&socket, sockopt::BindToDevice, &interface)?;
+        }
+        bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+        Ok(socket)
+    };
+    match claim {
+        // It does not listen: whoever else has SO_REUSEADDR could listen on the port. But if the port
+        // was used otherwise a moment ago, there is no other way to have it.
+        Claim::Keeper => bind(address, false).or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => bind(address, true),
+            _ => Err(error),
+        }),
+        Claim::Sharer => bind(address, true),
+        Claim::Alone => {
+            let socket = bind(address, true)?;
+            match address_of(&socket) {
+                // A port that the system chose is lost when a process shuts the socket down, one that
+                // was asked for is not. While this one has it, nobody else gets it.
+                Some(chosen) if address.port() == 0 && !is_datagram && chosen.port() != 0 => {
+                    bind(chosen, true)
+                }
+                _ => Ok(socket),
+            }
+        }
     }
-    if let Some(interface) = interface {
-        let interface = std::ffi::OsString::from_vec(interface.to_vec());
-        setsockopt(&socket, sockopt::BindToDevice, &interface)?;
-    }
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
-    Ok(socket)
 }
 
-fn bind_unix(options: &SocketOptions, path: &Path, mask: Option<u32>) -> io::Result<OwnedFd> {
+fn bind_unix(options: &SocketOptions, path: &[u8], mask: Option<u32>) -> io::Result<OwnedFd> {
+    if let Some(name) = abstract_name(path) {
+        let socket = new_socket(options)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name)?)?;
+        return Ok(socket);
+    }
+    let path = Path::new(OsStr::from_bytes(path));
     unlink_stale(path, &[])?;
     let socket = new_socket(options)?;
     let address = UnixAddr::new(path)?;
@@ -236,7 +296,8 @@ fn bind_unix(options: &SocketOptions, path: &Path, mask: Option<u32>) -> io::Res
     Ok(socket)
 }
 
-fn listen_on(options: &SocketOptions, socket: &OwnedFd) -> io::Result<()> {
+/// Has a socket listen whose type is one that does, with the backlog that was asked for.
+pub(super) fn listen_on(options: &SocketOptions, socket: &OwnedFd) -> io::Result<()> {
     match options.socket_type {
         SocketType::Stream | SocketType::Seqpacket => {
             let backlog = i32::try_from(options.backlog).unwrap_or(i32::MAX);

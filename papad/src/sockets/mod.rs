@@ -1,6 +1,7 @@
 //! Hosted sockets: bound by papad, used by processes, and kept while these come and go.
 
 mod bind;
+mod mending;
 mod reference;
 mod socket;
 
@@ -17,11 +18,12 @@ use papa_protocol::text::shown;
 use crate::bounds::{Bound, Bounds};
 use crate::journal::{Change, Fields, Journal, Record, parse_number};
 use crate::link::{Held, Link};
+use crate::socket_file::SocketFile;
 use crate::{limit, log, sys};
 
-use bind::SocketFile;
 use socket::path_of;
 
+pub(crate) use mending::Fault;
 pub(crate) use reference::References;
 pub(crate) use socket::Socket;
 
@@ -60,7 +62,7 @@ impl Replayed {
             b"socket" => {
                 let (number, name) = (fields.number()?, fields.word()?);
                 let pairs: Pairs = fields.pairs().into_iter().collect();
-                let options = SocketOptions::from_pairs(pairs).ok()?;
+                let options = SocketOptions::from_record(pairs).ok()?;
                 self.sockets.insert(id, (name, number, options));
             }
             b"unsocket" => {
@@ -83,12 +85,8 @@ impl Sockets {
         table.last_id = replayed.last_id;
         for (id, options) in &replayed.removed {
             // One that is still held was bound until now; another may have its path by then.
-            let is_unfinished = held.contains_key(&Held::Socket(*id));
-            let path = path_of(options).filter(|_| is_unfinished);
-            let is_listed = |path| replayed.sockets.values().any(|(.., of)| path_of(of) == path);
-            if !is_listed(path)
-                && let Some(path) = path
-                && let Some(file) = SocketFile::at(path)
+            if let (Some(fd), Some(path)) = (held.get(&Held::Socket(*id)), path_of(options))
+                && let Some(file) = SocketFile::of(fd, path)
             {
                 file.unlink(path);
             }
@@ -109,20 +107,23 @@ impl Sockets {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a socket, or finds the one of this name if it was made with the same parameters.
+    /// Makes a socket, or finds the one of this name if it was made with the same parameters. One
+    /// that nobody can reach any more is mended.
     ///
     /// # Errors
     /// The name is taken, the address is not to be had, or a bound is met.
     pub(crate) fn make(&self, name: &[u8], options: SocketOptions) -> Result<Arc<Socket>, Failure> {
-        if let Some(existing) = self.lock().find_same(name, &options)? {
-            return Ok(existing);
+        let existing = self.lock().find_same(name, &options)?;
+        if let Some(existing) = existing {
+            return self.mend(existing, &self.journal.change());
         }
         let address = bind::look_up(&options)?;
         let change = self.journal.change();
         let mut table = self.lock();
         // It may have been made while the address was looked up.
         if let Some(existing) = table.find_same(name, &options)? {
-            return Ok(existing);
+            drop(table);
+            return self.mend(existing, &change);
         }
         table.check_path(&options)?;
         self.check(&table, name)?;
@@ -186,13 +187,19 @@ impl Sockets {
     }
 
     /// A duplicate of a socket, or one of its own on a shared port; `None` if there is none.
-    pub(crate) fn fetch(&self, name: &[u8]) -> Option<io::Result<OwnedFd>> {
-        let socket = self.get(name)?;
-        Some(if socket.is_shared_port() {
+    pub(crate) fn fetch(&self, name: &[u8]) -> Option<Result<OwnedFd, Failure>> {
+        let change = self.journal.change();
+        let socket = match self.mend_to_give(self.get(name)?, &change) {
+            Ok(socket) => socket,
+            Err(failure) => return Some(Err(failure)),
+        };
+        let fd = if socket.is_shared_port() {
             bind::bind_clone(&socket.options, &socket.fd)
         } else {
             socket.fd.try_clone()
-        })
+        };
+        let cannot = |error: io::Error| Failure::new(limit::code_of(&error), error.to_string());
+        Some(fd.map_err(cannot))
     }
 
     /// The sockets that the patterns name, by name; `by_number`, digits name a socket by its number
@@ -227,9 +234,11 @@ impl Sockets {
     pub(crate) fn remove(&self, socket: Arc<Socket>) -> io::Result<()> {
         let change = self.journal.change();
         let mut table = self.lock();
-        if table.by_name.get(&socket.name).is_none_or(|listed| listed.id != socket.id) {
-            return Ok(());
-        }
+        // It may have been made anew since it was found.
+        let listed = table.by_name.get(&socket.name).filter(|listed| listed.id == socket.id);
+        let Some(listed) = listed.map(Arc::clone) else { return Ok(()) };
+        drop(socket);
+        let socket = listed;
         change.append(Record::new("unsocket").number(socket.id))?;
         sys::kill_point("socket-unrecorded");
         table.by_name.remove(&socket.name);

@@ -11,6 +11,7 @@ use papa_protocol::exact::{Code, Failure};
 use papa_protocol::text::shown;
 
 use super::{FIRST_NUMBER, Socket, Sockets, bind};
+use crate::journal::Change;
 use crate::limit;
 
 const BEGIN: &[u8] = b"$(socket.";
@@ -59,19 +60,24 @@ impl Sockets {
     ///
     /// # Errors
     /// A reference is not whole, or names no socket.
-    pub(crate) fn refer(&self, process: &[u8], of: References) -> Result<Referred, Failure> {
+    pub(crate) fn refer(
+        &self,
+        process: &[u8],
+        of: References,
+        change: &Change,
+    ) -> Result<Referred, Failure> {
         let mut gathered = Gathered::default();
         // systemd's numbers are fixed, so these come first.
         for (number, name) in (FIRST_NUMBER..).zip(of.listen) {
-            gathered.give(self.named(name)?, Some(number))?;
+            gathered.give(self.to_give(name, change)?, Some(number))?;
         }
         for name in of.inherit {
-            gathered.give(self.named(name)?, None)?;
+            gathered.give(self.to_give(name, change)?, None)?;
         }
-        let args = of.args.iter().map(|arg| self.replace_all(process, arg, &mut gathered));
+        let args = of.args.iter().map(|arg| self.replace_all(process, arg, &mut gathered, change));
         let args = args.collect::<Result<_, _>>()?;
         let env = of.env.iter().map(|(key, value)| {
-            Ok((key.clone(), self.replace_all(process, value, &mut gathered)?))
+            Ok((key.clone(), self.replace_all(process, value, &mut gathered, change)?))
         });
         let env = env.collect::<Result<_, Failure>>()?;
         let sockets = gathered.0.into_iter().map(|(_, number, given)| (number, given)).collect();
@@ -83,11 +89,21 @@ impl Sockets {
         self.get(name).ok_or_else(missing)
     }
 
+    /// The socket of this name, fit to be given to a process.
+    fn to_give(&self, name: &[u8], change: &Change) -> Result<Arc<Socket>, Failure> {
+        let socket = self.named(name)?;
+        self.mend_to_give(socket, change).map_err(|failure| {
+            let what = format!("Socket {}: {failure}", shown(name));
+            Failure::new(failure.code, what)
+        })
+    }
+
     fn replace_all(
         &self,
         process: &[u8],
         text: &[u8],
         gathered: &mut Gathered,
+        change: &Change,
     ) -> Result<Vec<u8>, Failure> {
         let mut replaced = Vec::with_capacity(text.len());
         let mut rest = text;
@@ -102,7 +118,7 @@ impl Sockets {
                 );
                 Failure::new(Code::Usage, what)
             })?;
-            replaced.extend(self.replace(&reference[..end], gathered)?.bytes());
+            replaced.extend(self.replace(&reference[..end], gathered, change)?.bytes());
             rest = &reference[end + 1..];
         }
         replaced.extend_from_slice(rest);
@@ -110,7 +126,12 @@ impl Sockets {
     }
 
     /// The text that stands for `NAME.port` or `NAME.fileno`.
-    fn replace(&self, reference: &[u8], gathered: &mut Gathered) -> Result<String, Failure> {
+    fn replace(
+        &self,
+        reference: &[u8],
+        gathered: &mut Gathered,
+        change: &Change,
+    ) -> Result<String, Failure> {
         let (name, field) = match memchr::memrchr(b'.', reference) {
             Some(dot) => (&reference[..dot], &reference[dot + 1..]),
             None => (reference, &b""[..]),
@@ -122,7 +143,7 @@ impl Sockets {
                 let port = socket.port().ok_or_else(|| Failure::new(Code::Usage, none()))?;
                 Ok(port.to_string())
             }
-            b"fileno" => Ok(gathered.give(self.named(name)?, None)?.to_string()),
+            b"fileno" => Ok(gathered.give(self.to_give(name, change)?, None)?.to_string()),
             _ => {
                 let what = "You forgot to specify either \".port\" or \".fileno\" after the name";
                 Err(Failure::new(Code::Usage, what))

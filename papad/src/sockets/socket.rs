@@ -2,10 +2,11 @@
 
 use std::os::fd::{OwnedFd, RawFd};
 
-use papa_protocol::options::{SocketAddress, SocketOptions};
+use papa_protocol::options::{SocketAddress, SocketOptions, abstract_name};
 
-use super::bind::{self, SocketFile};
+use super::bind;
 use crate::journal::Record;
+use crate::socket_file::{AtPath, SocketFile};
 
 /// A hosted socket.
 pub(crate) struct Socket {
@@ -17,8 +18,7 @@ pub(crate) struct Socket {
     /// The descriptor that it is in every process that refers to it, whatever papad's own is.
     pub(super) number: RawFd,
     pub(super) fd: OwnedFd,
-    /// Where it is bound, if that is a path, and nobody else had bound another there before a
-    /// server took it up.
+    /// The file that it is bound to, if it is.
     file: Option<SocketFile>,
 }
 
@@ -30,7 +30,7 @@ impl Socket {
         number: RawFd,
         fd: OwnedFd,
     ) -> Socket {
-        let file = path_of(&options).and_then(SocketFile::at);
+        let file = path_of(&options).and_then(|path| SocketFile::of(&fd, path));
         Socket { id, name, options, number, fd, file }
     }
 
@@ -69,7 +69,7 @@ impl Socket {
     pub(super) fn is_same(&self, options: &SocketOptions) -> bool {
         let mut wanted = options.clone();
         if let (
-            SocketAddress::Host { port, reuseport, host, interface },
+            SocketAddress::Host { port, reuseport, host, interface, .. },
             SocketAddress::Host {
                 port: own_port, reuseport: own_reuseport, host: own_host, ..
             },
@@ -110,6 +110,12 @@ impl Socket {
         }
     }
 
+    /// What is at its path, if it is bound to one.
+    pub(super) fn at_path(&self) -> Option<AtPath> {
+        let path = self.path()?;
+        Some(self.file.map_or(AtPath::Other, |file| file.look(path)))
+    }
+
     pub(super) fn unlink(&self) {
         if let (Some(path), Some(file)) = (self.path(), self.file) {
             file.unlink(path);
@@ -117,9 +123,10 @@ impl Socket {
     }
 }
 
+/// The path of the file that a socket of these options is bound to.
 pub(super) fn path_of(options: &SocketOptions) -> Option<&[u8]> {
     match &options.address {
-        SocketAddress::Path { path, .. } => Some(path),
+        SocketAddress::Path { path, .. } => abstract_name(path).is_none().then_some(path),
         SocketAddress::Host { .. } => None,
     }
 }
@@ -137,11 +144,12 @@ fn pairs(options: &SocketOptions) -> Vec<(&'static str, Vec<u8>)> {
             pairs.push(("path", path.clone()));
             pairs.extend(umask.map(|umask| ("umask", umask.to_string().into())));
         }
-        SocketAddress::Host { host, port, interface, reuseport } => {
+        SocketAddress::Host { host, port, interface, reuseport, v6only } => {
             pairs.extend(host.clone().map(|host| ("host", host)));
             pairs.push(("port", port.to_string().into()));
             pairs.extend(interface.clone().map(|interface| ("interface", interface)));
             pairs.extend(reuseport.then(|| ("reuseport", b"1".to_vec())));
+            pairs.extend(v6only.then(|| ("v6only", b"1".to_vec())));
         }
     }
     pairs

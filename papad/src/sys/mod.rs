@@ -12,6 +12,7 @@ mod memory;
 mod message;
 mod pidfd;
 mod process;
+mod shut_down;
 mod sock_diag;
 mod unread;
 
@@ -29,5 +30,6 @@ pub(crate) use process::{
     Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_child,
     look_at_ended, reap, reap_at_end,
 };
-pub(crate) use sock_diag::{TcpPeer, is_tcp_open, tcp_peer};
+pub(crate) use shut_down::is_shut_for_reading;
+pub(crate) use sock_diag::{TcpPeer, is_tcp_open, tcp_peer, unix_inode};
 pub(crate) use unread::{internet_address, unread_by_peer};

@@ -1,4 +1,5 @@
-//! Who owns the other end of a TCP connection on this machine (`sock_diag(7)`).
+//! What the kernel tells of sockets on this machine (`sock_diag(7)`): who owns the other end of a TCP
+//! connection, and which file a Unix socket is bound to.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,6 +9,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, recv, sendto, socket,
 };
+use nix::sys::stat::fstat;
 
 use crate::limit;
 
@@ -18,6 +20,14 @@ const NLM_F_REQUEST: u16 = 1;
 const HEADER: usize = 16;
 /// `struct inet_diag_req_v2`.
 const REQUEST: usize = 56;
+/// `struct unix_diag_req`, and `struct unix_diag_msg`, which attributes follow.
+const UNIX_REQUEST: usize = 24;
+const UNIX_REPLY: usize = 16;
+/// The bit that asks for the file, and the attribute that tells of it.
+const UDIAG_SHOW_VFS: u32 = 2;
+const UNIX_DIAG_VFS: u16 = 1;
+/// `struct nlattr`.
+const ATTRIBUTE: usize = 4;
 /// Where these stand in `struct inet_diag_msg`.
 const STATE: usize = 1;
 const RQUEUE: usize = 56;
@@ -50,14 +60,48 @@ pub(crate) struct TcpPeer {
 /// # Errors
 /// `NotFound` where the kernel knows no such socket: it is in another network namespace, or gone.
 pub(crate) fn tcp_peer(peer: SocketAddr, local: SocketAddr) -> io::Result<TcpPeer> {
+    parse(&ask(&request(peer, local))?)
+}
+
+/// The inode of the file that a Unix socket is bound to, or was when it was bound: the low 32 bits of
+/// it. `None` for one that is bound to no file.
+///
+/// # Errors
+/// This is no Unix socket, or a kernel that does not tell.
+pub(crate) fn unix_inode(socket: BorrowedFd) -> io::Result<Option<u32>> {
+    let socket = fstat(socket)?.st_ino as u32;
+    let mut request = begin_request(UNIX_REQUEST);
+    request.extend([libc::AF_UNIX as u8, 0, 0, 0]);
+    request.extend(u32::MAX.to_ne_bytes()); // every state
+    request.extend(socket.to_ne_bytes());
+    request.extend(UDIAG_SHOW_VFS.to_ne_bytes());
+    request.extend([0xff; 8]); // no cookie
+    let reply = ask(&request)?;
+    if check(&reply)? != SOCK_DIAG_BY_FAMILY {
+        return Err(unknown());
+    }
+    let mut rest = reply.get(HEADER + UNIX_REPLY..).unwrap_or_default();
+    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        if kind == UNIX_DIAG_VFS {
+            return Ok(Some(word(rest, ATTRIBUTE)?));
+        }
+        // Each begins at a multiple of four bytes.
+        let next = usize::from(length).max(ATTRIBUTE).next_multiple_of(4);
+        rest = rest.get(next..).unwrap_or_default();
+    }
+    Ok(None)
+}
+
+/// Sends a request to the kernel, and returns what it answers.
+fn ask(request: &[u8]) -> io::Result<Vec<u8>> {
     let netlink = open()?;
-    let request = request(peer, local);
     let kernel = NetlinkAddr::new(0, 0);
     let netlink = netlink.as_raw_fd();
-    limit::uninterrupted(|| sendto(netlink, &request, &kernel, MsgFlags::empty()))?;
-    let mut reply = [0; 1024];
+    limit::uninterrupted(|| sendto(netlink, request, &kernel, MsgFlags::empty()))?;
+    let mut reply = vec![0; 1024];
     let length = limit::uninterrupted(|| recv(netlink, &mut reply, MsgFlags::empty()))?;
-    parse(&reply[..length])
+    reply.truncate(length);
+    Ok(reply)
 }
 
 /// Whether a TCP connection still is one: its peer may have ended sending, and has not reset it.
@@ -89,13 +133,19 @@ fn open() -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn request(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
-    let family = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    let mut bytes = Vec::with_capacity(HEADER + REQUEST);
-    bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
+/// The header of a request that has so many bytes besides.
+fn begin_request(length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + length);
+    bytes.extend(((HEADER + length) as u32).to_ne_bytes());
     bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     bytes.extend(NLM_F_REQUEST.to_ne_bytes());
     bytes.extend([0; 8]); // sequence, port id
+    bytes
+}
+
+fn request(peer: SocketAddr, local: SocketAddr) -> Vec<u8> {
+    let family = if peer.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let mut bytes = begin_request(REQUEST);
     bytes.extend([family as u8, libc::IPPROTO_TCP as u8, 0, 0]);
     bytes.extend(u32::MAX.to_ne_bytes()); // every state
     bytes.extend(peer.port().to_be_bytes());
@@ -119,28 +169,51 @@ fn address(ip: IpAddr) -> [u8; 16] {
 }
 
 fn parse(reply: &[u8]) -> io::Result<TcpPeer> {
-    let short = || io::Error::new(io::ErrorKind::InvalidData, "a short answer from sock_diag");
-    let word = |at: usize| {
-        let bytes = reply.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map(u32::from_ne_bytes).ok_or_else(short)
-    };
-    match word(4)? as u16 {
-        NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(HEADER)? as i32))),
-        SOCK_DIAG_BY_FAMILY => Ok(TcpPeer {
-            is_connected: CONNECTED.contains(reply.get(HEADER + STATE).ok_or_else(short)?),
-            uid: word(HEADER + UID)?,
-            inode: word(HEADER + INODE)?,
-            unread: word(HEADER + RQUEUE)?,
-        }),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "an unknown answer from sock_diag")),
+    if check(reply)? != SOCK_DIAG_BY_FAMILY {
+        return Err(unknown());
     }
+    Ok(TcpPeer {
+        is_connected: CONNECTED.contains(reply.get(HEADER + STATE).ok_or_else(short)?),
+        uid: word(reply, HEADER + UID)?,
+        inode: word(reply, HEADER + INODE)?,
+        unread: word(reply, HEADER + RQUEUE)?,
+    })
+}
+
+/// The kind of an answer that is no error.
+fn check(reply: &[u8]) -> io::Result<u16> {
+    match word(reply, 4)? as u16 {
+        NLMSG_ERROR => Err(io::Error::from_raw_os_error(-(word(reply, HEADER)? as i32))),
+        kind => Ok(kind),
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> io::Result<u32> {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map(u32::from_ne_bytes).ok_or_else(short)
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    let half = bytes.get(at..at + 2).and_then(|half| half.try_into().ok());
+    half.map(u16::from_ne_bytes)
+}
+
+fn short() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a short answer from sock_diag")
+}
+
+fn unknown() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "an unknown answer from sock_diag")
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::thread;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::{UnixDatagram, UnixListener};
     use std::time::{Duration, Instant};
+    use std::{env, fs, process, thread};
 
     use super::*;
 
@@ -184,6 +257,17 @@ mod tests {
             }
             thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_unix_socket_knows_its_file_though_that_is_gone() {
+        let path = env::temp_dir().join(format!("papad-sock-diag-{}", process::id()));
+        let socket = UnixListener::bind(&path).unwrap();
+        let inode = fs::metadata(&path).unwrap().ino() as u32;
+        fs::remove_file(&path).unwrap();
+        assert_eq!(unix_inode(socket.as_fd()).unwrap(), Some(inode));
+        let nowhere = UnixDatagram::unbound().unwrap();
+        assert_eq!(unix_inode(nowhere.as_fd()).unwrap(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 
 use papad_tests::kills::{Client, Gone, kinds_of_files};
-use papad_tests::{Papad, ScratchDir, Session, eventually, procfs};
+use papad_tests::{Builder, Papad, ScratchDir, Session, eventually, procfs};
 
 pub(crate) struct Armed {
     pub(crate) papad: Papad,
@@ -29,12 +29,23 @@ impl Armed {
 
     /// One with arguments, and a directory that may be older than it.
     pub(crate) fn start_with(scratch: ScratchDir, args: &[&str]) -> Self {
+        Self::build(scratch, |builder| args.iter().fold(builder, |builder, arg| builder.arg(*arg)))
+    }
+
+    /// One that can be reached over a Unix socket, too, which is `papad` in its directory.
+    pub(crate) fn start_at_path() -> Self {
+        let scratch = ScratchDir::new();
+        let path = scratch.join("papad");
+        Self::build(scratch, |builder| builder.unix_path(path))
+    }
+
+    fn build(scratch: ScratchDir, with: impl FnOnce(Builder<'static>) -> Builder<'static>) -> Self {
         let folder = scratch.join("points");
         fs::create_dir_all(&folder).unwrap();
         let builder = Papad::builder()
             .with_kill_points()
             .after_shell(&format!("export PAPAD_KILL_POINTS={folder}"));
-        let papad = args.iter().fold(builder, |builder, arg| builder.arg(*arg)).start();
+        let papad = with(builder).start();
         // Then keeper and server have all that they begin with.
         papad.wait_for_log("keeper: ready");
         Client::connect(&papad).unwrap().leave();

@@ -12,6 +12,7 @@ mod disk;
 mod ending;
 mod load;
 mod making;
+mod mending;
 mod merging;
 mod output;
 mod sockets;

@@ -1,6 +1,7 @@
 //! `papactl socket make`
 
 use std::num::ParseIntError;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 
 use clap::{Args, ValueEnum, ValueHint};
@@ -17,6 +18,7 @@ use crate::failure::{Failure, Result};
 /// Unless told otherwise it is a TCP socket at a free port of 127.0.0.1. To make a socket again that
 /// is there, in the same way, is no error.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option")]
 pub(crate) struct Make {
     /// Its name
     #[arg(value_name = "NAME", add = complete::sockets())]
@@ -42,15 +44,22 @@ pub(crate) struct Make {
     #[arg(long)]
     inet6: bool,
 
+    /// IPv6 alone: on every address (::), the port of IPv4 is left to others
+    #[arg(long)]
+    v6only: bool,
+
     /// UDP instead of TCP
     #[arg(long)]
     udp: bool,
 
-    /// A Unix socket, whose file is made at this path
+    /// A Unix socket, whose file is made at this path; @NAME is an abstract socket
+    ///
+    /// An abstract socket has no file, and is open to every user: see unix(7). A file whose name begins
+    /// with @ is written ./@NAME.
     #[arg(
         long,
         value_hint = ValueHint::FilePath,
-        conflicts_with_all = ["host", "port", "interface", "reuseport", "inet6", "udp"]
+        conflicts_with_all = ["host", "port", "interface", "reuseport", "inet6", "v6only", "udp"]
     )]
     path: Option<PathBuf>,
 
@@ -62,7 +71,7 @@ pub(crate) struct Make {
     #[arg(long = "type", value_name = "TYPE", requires = "path", default_value = "stream")]
     kind: Kind,
 
-    /// Connections that may wait to be accepted: see listen(2)
+    /// Connections that may wait to be accepted: see listen(2); without it, as many as the system allows
     #[arg(long, value_name = "CONNECTIONS")]
     backlog: Option<u32>,
 }
@@ -89,9 +98,10 @@ impl Make {
     }
 
     fn unix(&self, papa: &Papa, path: &Path) -> Result<SocketInfo> {
+        let is_abstract = path.as_os_str().as_bytes().starts_with(b"@");
         // papad is somewhere else.
-        let path = path::absolute(path)
-            .map_err(|error| Failure::io("there is no working directory", &error))?;
+        let path = if is_abstract { Ok(path.to_owned()) } else { path::absolute(path) };
+        let path = path.map_err(|error| Failure::io("there is no working directory", &error))?;
         let mut socket = papa.unix_socket(&self.name, path);
         match self.kind {
             Kind::Stream => {}
@@ -121,6 +131,9 @@ impl Make {
         // An address of IPv6 says so itself.
         if self.inet6 || self.host.as_ref().is_some_and(|host| host.contains(':')) {
             socket = socket.inet6();
+        }
+        if self.v6only {
+            socket = socket.v6only();
         }
         if self.udp {
             socket = socket.datagram();

@@ -203,7 +203,7 @@ fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome 
     }
     let fd = match what {
         Fetched::Socket => match server.sockets.fetch(name) {
-            Some(fd) => fd.map_err(|error| failed(&error))?,
+            Some(fd) => fd?,
             None => return Err(no(Noun::Socket, name)),
         },
         Fetched::Pidfd => pidfd(server, &*find_process(server, name)?)?,

@@ -3,15 +3,16 @@
 use papa_protocol::exact::{Line, Request};
 
 use crate::processes::{Ending, Life, Process};
-use crate::sockets::Socket;
+use crate::sockets::{Fault, Socket};
 
-/// `name=web family=inet ... fileno=3`
+/// `name=web family=inet ... fileno=3`, and `fault=` of one that nobody can reach.
 pub(super) fn socket(socket: &Socket) -> Line {
     let line = Line::new().pair("name", &socket.name).socket_options(&socket.shown_options());
-    match socket.listed_number() {
+    let line = match socket.listed_number() {
         Some(number) => line.number("fileno", number),
         None => line,
-    }
+    };
+    line.maybe("fault", socket.fault().map(Fault::as_str))
 }
 
 /// `name=web id=7 state=running ... -- COMMAND ARG...`
