@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::available;
 use papa_protocol::exact::{Code, Failure, MAX_LINE};
 use papa_protocol::name::MAX_NAME;
 use papa_protocol::size;
@@ -33,6 +34,8 @@ pub(crate) enum Bound {
     Processes,
     /// Bytes that all rings together may come to hold.
     Buffers,
+    /// Bytes of memory that all rings together hold.
+    OutputMemory,
     Sockets,
     Values,
     /// Bytes of one value, without its name.
@@ -47,6 +50,8 @@ enum Unit {
     Number,
     Bytes,
     Seconds,
+    /// Bytes, percents of the memory that there is for papad, or no bound.
+    Memory,
 }
 
 /// All there is to say of a bound.
@@ -71,9 +76,12 @@ const GIB: u64 = 1 << 30;
 /// More than any machine has, and far from what a sum of such could not hold.
 const MOST_BYTES: u64 = 1 << 50;
 const MOST: u64 = 10_000_000;
+
+/// Marks a number of percents.
+const PERCENT: u64 = 1 << 63;
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
-const COUNT: usize = 15;
+const COUNT: usize = 16;
 
 /// In the order of [`Bound`].
 const TABLE: [Row; COUNT] = [
@@ -189,6 +197,16 @@ const TABLE: [Row; COUNT] = [
         refusal: "the buffers of all processes may have at most {} bytes together",
     },
     Row {
+        bound: Bound::OutputMemory,
+        option: "output-memory",
+        unit: Unit::Memory,
+        default: PERCENT | 25,
+        range: (MIB, MOST_BYTES),
+        within: None,
+        help: "memory that all output takes, or percent of all",
+        refusal: "the output of all processes may hold at most {} bytes of memory",
+    },
+    Row {
         bound: Bound::Sockets,
         option: "max-sockets",
         unit: Unit::Number,
@@ -237,6 +255,7 @@ impl Unit {
             Unit::Number => "N",
             Unit::Bytes => "SIZE",
             Unit::Seconds => "SECONDS",
+            Unit::Memory => "SIZE|N%|none",
         }
     }
 
@@ -244,11 +263,19 @@ impl Unit {
         match self {
             Unit::Number | Unit::Seconds => text.parse().ok().filter(|_| !text.starts_with('+')),
             Unit::Bytes => size::parse(text.as_bytes()),
+            Unit::Memory if text == "none" => Some(MOST_BYTES),
+            Unit::Memory => match text.strip_suffix('%') {
+                Some(percents) => Unit::Number.parse(percents).map(|percents| PERCENT | percents),
+                None => size::parse(text.as_bytes()),
+            },
         }
     }
 
     fn show(self, number: u64) -> String {
         match self {
+            Unit::Memory if number == MOST_BYTES => "none".to_owned(),
+            Unit::Memory if number & PERCENT != 0 => format!("{}%", number & !PERCENT),
+            Unit::Memory => Unit::Bytes.show(number),
             Unit::Bytes if number > 0 && number.is_multiple_of(GIB) => format!("{}g", number / GIB),
             Unit::Bytes if number > 0 && number.is_multiple_of(MIB) => format!("{}m", number / MIB),
             Unit::Bytes if number > 0 && number.is_multiple_of(KIB) => format!("{}k", number / KIB),
@@ -296,7 +323,11 @@ impl Bound {
     /// What a word behind its option stands for.
     pub(crate) fn parse(self, text: &str) -> Result<u64, String> {
         let Row { unit, range: (least, most), .. } = self.row();
-        let number = unit.parse(text).filter(|number| (least..=most).contains(&number));
+        let is_allowed = |number: &u64| match number & PERCENT {
+            0 => (least..=most).contains(&number),
+            _ => (1..=100).contains(&(number & !PERCENT)),
+        };
+        let number = unit.parse(text).filter(is_allowed);
         number.ok_or_else(|| format!("not from {} to {}", unit.show(*least), unit.show(*most)))
     }
 }
@@ -334,7 +365,12 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    pub(crate) fn new(allowed: Allowed) -> Bounds {
+    pub(crate) fn new(mut allowed: Allowed) -> Bounds {
+        let memory = allowed.0[Bound::OutputMemory as usize];
+        if memory & PERCENT != 0 {
+            let percents = memory & !PERCENT;
+            allowed.set(Bound::OutputMemory, available::memory() / 100 * percents);
+        }
         Bounds { allowed, most: Default::default() }
     }
 

@@ -4,6 +4,7 @@
 //! It is two processes. The [`keeper`] holds descriptors and is the parent of everything; the
 //! [`server`] does the rest and may die at any instant. `docs/architecture.md` tells the whole.
 
+mod available;
 mod bounds;
 mod cli;
 #[cfg(feature = "fuzzing")]

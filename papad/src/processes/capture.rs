@@ -41,7 +41,7 @@ const SLOW_START: Duration = Duration::from_secs(1);
 /// All pipes, and whom they belong to.
 pub(crate) struct Capture {
     epoll: Epoll,
-    waker: Waker,
+    waker: Arc<Waker>,
     gate: Arc<Gate>,
     /// Where what is not kept goes. Open from the start: later there may be no descriptor left.
     null: File,
@@ -60,8 +60,18 @@ struct State {
     grace: Option<Instant>,
 }
 
+/// Room in memory for output.
+pub(crate) trait Room {
+    /// Whether there is some for this process. If not, it waits until there is.
+    fn is_there_for(&self, process: &Arc<Process>) -> bool;
+    /// Makes some, if there is less than none after output was taken.
+    fn make(&self);
+    /// Has those go on that wait for some, if there is some now.
+    fn use_it(&self);
+}
+
 /// What the thread leaves to others to do.
-pub(crate) trait Events {
+pub(crate) trait Events: Room {
     /// These pipes have ended and are read no more.
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]);
     /// Some process that the keeper does not tell of may have ended.
@@ -75,11 +85,16 @@ pub(crate) trait Events {
 impl Capture {
     pub(crate) fn new(gate: Arc<Gate>) -> io::Result<Capture> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let waker = Waker::new()?;
-        epoll.add(&waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let waker = Arc::new(Waker::new()?);
+        epoll.add(&*waker, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         epoll.add(&*gate, EpollEvent::new(EpollFlags::EPOLLIN, GATE))?;
         let null = File::options().write(true).open("/dev/null")?;
         Ok(Capture { epoll, waker, gate, null, state: Mutex::default() })
+    }
+
+    /// Wakes the thread.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -175,13 +190,16 @@ impl Capture {
             let mut ended = Vec::new();
             for event in &ready[..count] {
                 match event.data() {
-                    WAKE => self.waker.rearm(),
+                    WAKE => {
+                        self.waker.rearm();
+                        events.use_it();
+                    }
                     GATE => {}
                     ORPHANS => events.look_at_orphans()?,
                     // An ended pipe that has nothing left is not readable.
                     mark => {
                         let is_empty = !event.events().contains(EpollFlags::EPOLLIN);
-                        self.capture(mark, is_empty, &mut ended);
+                        self.capture(mark, is_empty, events, &mut ended);
                     }
                 }
             }
@@ -190,6 +208,7 @@ impl Capture {
             }
             for process in self.due(|state| &mut state.lingering) {
                 process.stop_lingering(now(), &self.null);
+                events.make();
             }
             for process in self.due(|state| &mut state.starting) {
                 if events.nudge(&process) {
@@ -203,11 +222,21 @@ impl Capture {
     }
 
     /// Takes what the marked pipe has, and sees to its end.
-    fn capture(&self, mark: u64, is_empty: bool, ended: &mut Vec<(Arc<Process>, Stream)>) {
+    fn capture(
+        &self,
+        mark: u64,
+        is_empty: bool,
+        events: &impl Events,
+        ended: &mut Vec<(Arc<Process>, Stream)>,
+    ) {
         let stream = if mark & 1 == 0 { Stream::Out } else { Stream::Err };
         let Some(process) = self.lock().processes.get(&(mark >> 1)).map(Arc::clone) else { return };
+        if !is_empty && !events.is_there_for(&process) {
+            return self.leave(&process, stream);
+        }
         let pipe = match process.capture(stream, is_empty, now(), &self.null) {
-            Filled::Bytes(_) | Filled::Nothing => return,
+            Filled::Bytes(_) => return events.make(),
+            Filled::Nothing => return,
             Filled::Full => return self.leave(&process, stream),
             Filled::End => process.take_pipe(stream),
         };

@@ -3,6 +3,7 @@
 mod buffers;
 mod capture;
 mod ending;
+mod eviction;
 mod identity;
 mod interpreter;
 mod make;

@@ -62,7 +62,7 @@ pub(crate) struct Output {
     pipes: Pipes,
     /// `None` if nothing is kept.
     ring: Option<Ring>,
-    /// The ring's part of what all rings may hold.
+    /// The ring's part of what all rings may come to hold, and do.
     share: Option<Share>,
     overflow: Overflow,
     /// Whether what comes from now on is kept. If not, it is read all the same, so that whoever
@@ -82,7 +82,10 @@ impl Output {
         let claims = ring.as_ref().map(Ring::claims).unwrap_or_default();
         let readers = Readers::recovered(ring.as_ref().map_or(0, Ring::end), claims);
         let keeps = ring.is_some();
-        Output { pipes, ring, share, overflow, keeps, is_stuck: false, newest, readers }
+        let mut output =
+            Output { pipes, ring, share, overflow, keeps, is_stuck: false, newest, readers };
+        output.note_held();
+        output
     }
 
     /// Neither pipes nor anything kept.
@@ -156,6 +159,7 @@ impl Output {
         if filled == Filled::Bytes(PIPE) {
             make_larger(pipe);
         }
+        self.note_held();
         if self.keeps && matches!(filled, Filled::Bytes(_)) {
             self.newest = now;
             self.readers.wake();
@@ -304,8 +308,39 @@ impl Output {
 
     fn release(&mut self) -> io::Result<()> {
         let Some(ring) = &mut self.ring else { return Ok(()) };
-        ring.acknowledge(self.readers.released())?;
-        ring.note_claims(self.readers.claims())
+        let released = ring.acknowledge(self.readers.released());
+        let noted = released.and_then(|()| ring.note_claims(self.readers.claims()));
+        self.note_held();
+        noted
+    }
+
+    /// Bytes of memory that the ring holds.
+    pub(crate) fn held(&self) -> u64 {
+        self.share.as_ref().map_or(0, Share::held)
+    }
+
+    fn note_held(&mut self) {
+        if let (Some(ring), Some(share)) = (&self.ring, &mut self.share) {
+            share.set_held(ring.held());
+        }
+    }
+
+    /// Has the ring hold no more than `most` bytes, as far as that goes. Returns how much of its
+    /// output was lost for it, if any may be.
+    pub(crate) fn shrink(&mut self, most: u64, may_lose: bool) -> io::Result<u64> {
+        let Some(ring) = &mut self.ring else { return Ok(0) };
+        let lost = ring.shrink(most, may_lose);
+        self.note_held();
+        if !matches!(lost, Ok(0)) {
+            // Nothing else may come that would have them look.
+            self.readers.wake();
+        }
+        lost
+    }
+
+    /// The pipes are left to fill, as when the ring is full.
+    pub(crate) fn wait_for_room(&mut self) {
+        self.is_stuck = true;
     }
 
     /// Whether takers that another server had are still to come back.

@@ -1,5 +1,6 @@
 //! One hosted process, from the request for it until nobody needs to know of it any more.
 
+mod held;
 mod watched;
 
 use std::fmt::Write;

@@ -84,9 +84,9 @@ impl Processes {
         Ok(Processes {
             journal,
             link,
+            buffers: Buffers::new(Arc::clone(&bounds), capture.waker()),
             capture,
             orphans,
-            buffers: Buffers::new(Arc::clone(&bounds)),
             bounds,
             defaults,
             table: Mutex::default(),

@@ -13,8 +13,9 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::unistd::{Whence, lseek64};
 
@@ -24,7 +25,7 @@ use papa_protocol::options::MAX_BUFSIZE;
 use super::{CHECKPOINT, Chunk, MAX_CHUNK};
 use crate::{limit, sys};
 
-const PAGE: u64 = 4096;
+pub(super) const PAGE: u64 = 4096;
 const MAGIC: u64 = u64::from_le_bytes(*b"papadrng");
 const FORMAT: u64 = 1;
 
@@ -40,6 +41,12 @@ const ERR: u64 = 1 << 63;
 
 /// The most bytes that one merge rearranges.
 pub(super) const MERGED: u64 = 64 * 1024;
+
+/// Bytes of the scratch area: a merge's chunks, and its output.
+pub(super) const SCRATCH: u64 = PAGE + MERGED;
+
+/// Chunks whose slots share a page.
+const SLOTS_PER_PAGE: u64 = PAGE / SLOT;
 
 /// The fewest slots, however small the ring.
 const FEWEST_SLOTS: u64 = 1024;
@@ -64,7 +71,7 @@ impl Layout {
         let max_chunk = (bufsize / 8).next_multiple_of(PAGE).clamp(PAGE, MAX_CHUNK);
         let capacity = bufsize.next_multiple_of(PAGE) + max_chunk;
         let slots = (capacity / DATA_PER_SLOT).clamp(FEWEST_SLOTS, MOST_SLOTS);
-        let slots = slots.next_multiple_of(PAGE / SLOT);
+        let slots = slots.next_multiple_of(SLOTS_PER_PAGE);
         Layout { slots, capacity, max_chunk }
     }
 
@@ -77,7 +84,7 @@ impl Layout {
     }
 
     fn data(self) -> u64 {
-        self.scratch() + PAGE + MERGED
+        self.scratch() + SCRATCH
     }
 
     fn length(self) -> u64 {
@@ -295,6 +302,48 @@ impl RingFile {
         sys::give_back_pages(&self.file, PAGE, length)
     }
 
+    /// Bytes of memory that the whole file takes.
+    pub(super) fn resident_bytes(&self) -> io::Result<u64> {
+        // In units of 512 bytes, whatever a page has (stat(2)).
+        Ok(self.file.metadata()?.blocks() * 512)
+    }
+
+    /// Bytes of the pages that have the output between these positions.
+    pub(super) fn data_pages(&self, from: u64, end: u64) -> u64 {
+        pages(from, end, PAGE).min(self.layout.capacity)
+    }
+
+    /// Bytes of the pages that have the slots of the chunks between these numbers.
+    pub(super) fn index_pages(&self, from: u64, end: u64) -> u64 {
+        pages(from, end, SLOTS_PER_PAGE).min(self.layout.slots) * SLOT
+    }
+
+    /// Frees the memory behind everything but the output and the chunks between these positions and
+    /// numbers. The next server must not look for anything before them.
+    pub(super) fn give_back_all_but(
+        &self,
+        output: Range<u64>,
+        numbers: Range<u64>,
+    ) -> io::Result<()> {
+        let Layout { slots, capacity, .. } = self.layout;
+        let unused = output.end.next_multiple_of(PAGE)..floor(output.start, PAGE) + capacity;
+        let length = unused.end.saturating_sub(unused.start);
+        for (offset, length) in self.pieces(unused.start, length) {
+            self.give_back(offset, length as u64)?;
+        }
+        let unused =
+            numbers.end.next_multiple_of(SLOTS_PER_PAGE)..floor(numbers.start, SLOTS_PER_PAGE) + slots;
+        let (at, count) = (unused.start % slots, unused.end.saturating_sub(unused.start));
+        let until_wrap = count.min(slots - at);
+        self.give_back(self.layout.slot(at), until_wrap * SLOT)?;
+        self.give_back(self.layout.slot(0), (count - until_wrap) * SLOT)?;
+        self.give_back(self.layout.scratch(), SCRATCH)
+    }
+
+    fn give_back(&self, offset: u64, length: u64) -> io::Result<()> {
+        if length == 0 { Ok(()) } else { sys::give_back_pages(&self.file, offset, length) }
+    }
+
     /// Reads what is there. Nothing is given up because there is no memory to read it with now.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
         limit::patiently(|| self.file.read_exact_at(bytes, offset))
@@ -323,6 +372,15 @@ impl AsFd for RingFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+fn floor(number: u64, unit: u64) -> u64 {
+    number - number % unit
+}
+
+/// How much whole pages have that are touched from one place to another, of so much each.
+fn pages(from: u64, end: u64, each: u64) -> u64 {
+    if from < end { end.next_multiple_of(each) - floor(from, each) } else { 0 }
 }
 
 /// The error of a file that no version has left so, killed wherever.

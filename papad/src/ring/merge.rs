@@ -52,6 +52,7 @@ impl Ring {
         // The slots that are emptied now are not to be taken for those of a later lap.
         self.write_live()?;
         self.file.plan_merge(merge, [first, second], &bytes)?;
+        self.resident.has_scratch = true;
         sys::kill_point("merge-planned");
         self.file.finish_merge()?;
         self.chunks.truncate(from);

@@ -10,6 +10,7 @@
 
 mod file;
 mod merge;
+mod resident;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use papa_protocol::options::Overflow;
 use crate::sys;
 pub(crate) use file::Claims;
 use file::{Live, RingFile};
+use resident::Resident;
 
 /// The longest chunk, in bytes: what the pipe of a busy process holds.
 pub(crate) const MAX_CHUNK: u64 = 256 * 1024;
@@ -80,6 +82,7 @@ pub(crate) struct Ring {
     /// Whether the last chunk was seen by a reader as far as it goes, and so must not grow.
     sealed: bool,
     claims: Claims,
+    resident: Resident,
 }
 
 impl Ring {
@@ -96,6 +99,7 @@ impl Ring {
             lost: 0,
             sealed: false,
             claims: Claims::default(),
+            resident: Resident::default(),
         })
     }
 
@@ -119,11 +123,12 @@ impl Ring {
         if !is_in_step {
             return Err(file::damaged("the index of a ring does not go with its bytes"));
         }
-        let (sealed, claims) = (false, file.claims()?);
+        let (sealed, claims, resident) = (false, file.claims()?, Resident::default());
         let mut ring =
-            Ring { file, bufsize, first_number, chunks, first, end, lost, sealed, claims };
+            Ring { file, bufsize, first_number, chunks, first, end, lost, sealed, claims, resident };
         ring.forget_before(first);
         ring.push_out();
+        ring.find_resident()?;
         Ok(ring)
     }
 
@@ -261,9 +266,14 @@ impl Ring {
         if wanted <= self.first {
             return;
         }
+        self.lose_before(self.whole_chunks_before(wanted));
+    }
+
+    /// Where what is kept begins if all before `wanted` goes: a short chunk goes whole.
+    fn whole_chunks_before(&self, wanted: u64) -> u64 {
         let later = self.chunks.partition_point(|chunk| chunk.start <= wanted);
         let start = self.chunks.get(later.wrapping_sub(1)).map_or(0, |chunk| chunk.start);
-        let first = match self.chunks.get(later) {
+        match self.chunks.get(later) {
             // One that is empty was written down for what had not come yet when the server was
             // killed. It had pushed out nothing.
             Some(next)
@@ -272,8 +282,7 @@ impl Ring {
                 next.start
             }
             _ => wanted,
-        };
-        self.lose_before(first);
+        }
     }
 
     fn lose_before(&mut self, first: u64) {
@@ -308,6 +317,7 @@ impl Ring {
         self.write_live()?;
         if self.first == self.end {
             self.file.give_back_pages()?;
+            self.note_resident(0);
         }
         Ok(())
     }

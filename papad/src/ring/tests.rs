@@ -10,17 +10,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// A ring, its pipes, and the keeper's duplicate of its file.
-struct Rig {
-    ring: Ring,
+pub(super) struct Rig {
+    pub(super) ring: Ring,
     held: File,
     out: (OwnedFd, File),
     err: (OwnedFd, File),
-    clock: u64,
-    written: Vec<(Stream, u8)>,
+    pub(super) clock: u64,
+    pub(super) written: Vec<(Stream, u8)>,
 }
 
 impl Rig {
-    fn new(bufsize: u64) -> Rig {
+    pub(super) fn new(bufsize: u64) -> Rig {
         let ring = Ring::create(bufsize).unwrap();
         let held = File::from(ring.as_file().try_clone_to_owned().unwrap());
         let pipe = || {
@@ -31,7 +31,7 @@ impl Rig {
     }
 
     /// Writes so many bytes to a stream, and has the ring take them.
-    fn write(&mut self, stream: Stream, length: usize) {
+    pub(super) fn write(&mut self, stream: Stream, length: usize) {
         let bytes: Vec<u8> = (0..length).map(|at| (self.written.len() + at) as u8).collect();
         let (reader, writer) = if stream == Stream::Out { &mut self.out } else { &mut self.err };
         writer.write_all(&bytes).unwrap();
@@ -50,11 +50,11 @@ impl Rig {
     }
 
     /// What a killed server leaves is what the keeper holds.
-    fn crash(&mut self) {
+    pub(super) fn crash(&mut self) {
         self.ring = Ring::recover(self.held.try_clone().unwrap()).unwrap();
     }
 
-    fn kept(&self) -> Vec<(Stream, u8)> {
+    pub(super) fn kept(&self) -> Vec<(Stream, u8)> {
         let mut kept = Vec::new();
         for (stream, _, start, length) in self.ring.chunks_from(0) {
             let mut bytes = Vec::new();
@@ -68,7 +68,7 @@ impl Rig {
         bytes.iter().filter(|(of, _)| *of == stream).map(|(_, byte)| *byte).collect()
     }
 
-    fn resident_bytes(&self) -> u64 {
+    pub(super) fn resident_bytes(&self) -> u64 {
         use std::os::unix::fs::MetadataExt;
         self.held.metadata().unwrap().blocks() * 512
     }

@@ -15,5 +15,6 @@ mod making;
 mod mending;
 mod merging;
 mod output;
+mod output_memory;
 mod sockets;
 mod values;

@@ -21,6 +21,7 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
         server.processes.find(&everything, Numbers::AreNames).into_processes().collect();
     let running = processes.iter().filter(|process| process.life() == Life::Running).count();
     let life = &server.life;
+    let memory = server.processes.buffers.memory();
     let Time(born) = life.born.time;
     let papad = Line::new()
         .pair("version", env!("CARGO_PKG_VERSION"))
@@ -38,6 +39,8 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
         .number("journal", server.journal.size())
         .number("skipped", life.skipped)
         .number("aside", life.aside.len())
+        .number("output_dropped", memory.evicted())
+        .number("output_waiting", memory.waiting())
         .number("sessions", sessions.len());
     let papad = Bound::all().fold(papad, |line, bound| {
         let (used, allowed) = (used(server, bound), server.bounds.allowed(bound));
@@ -67,6 +70,7 @@ fn used(server: &Server, bound: Bound) -> u64 {
         | Bound::Watched
         | Bound::Value => return server.bounds.most(bound),
         Bound::Buffers => return server.processes.buffers.promised(),
+        Bound::OutputMemory => return server.processes.buffers.memory().held(),
         Bound::ValuesTotal => return server.values.bytes(),
         Bound::Sessions => server.sessions.count(),
         Bound::SessionsPerUser => server.sessions.most_of_one_user(),
