@@ -42,6 +42,12 @@ pub struct Status {
     /// What papad leaves out since its servers died of it: records of its journal, and buffers of
     /// output.
     pub aside: u64,
+    /// Bytes of unread output that were dropped since this server started, since all output took
+    /// more memory than it may. An earlier papad drops none.
+    pub output_dropped: u64,
+    /// Processes that wait to write, since what they write must not be dropped, until all output
+    /// takes less memory.
+    pub output_waiting: u64,
     /// Its limits, and how near each of them is. An earlier papad tells of none.
     pub limits: Vec<LimitUse>,
     /// Everybody it speaks with.
@@ -54,7 +60,7 @@ pub struct Status {
 #[non_exhaustive]
 pub struct LimitUse {
     /// Its name, as `processes` or `values-total`. papad's option is `--max-NAME`, but for
-    /// `--client-timeout`.
+    /// `--client-timeout` and `--output-memory`.
     pub name: String,
     /// How much is used, in bytes, seconds or a number. Where each line, name, value, process,
     /// answer, wait or watch is bounded by itself, the most that any had since the server started.
@@ -106,6 +112,8 @@ impl Status {
             journal: line.number("journal")?,
             skipped: line.number("skipped")?,
             aside: line.number("aside")?,
+            output_dropped: line.maybe_number("output_dropped")?.unwrap_or_default(),
+            output_waiting: line.maybe_number("output_waiting")?.unwrap_or_default(),
             limits: line.pairs().filter_map(|(key, value)| LimitUse::parse(key, value)).collect(),
             sessions: sessions
                 .iter()

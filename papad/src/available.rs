@@ -30,7 +30,8 @@ fn machine() -> u64 {
 fn least_of_groups(root: &Path, text: &str) -> Option<u64> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
     // One outside the namespace begins so: what it may have cannot be seen.
-    let path: PathBuf = Path::new(path).components().filter(|part| part.as_os_str() != "..").collect();
+    let path: PathBuf =
+        Path::new(path).components().filter(|part| part.as_os_str() != "..").collect();
     let bound = |group: &Path| {
         let text = fs::read_to_string(root.join(group).join("memory.max")).ok()?;
         // It says "max" if there is no bound.

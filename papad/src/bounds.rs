@@ -62,7 +62,7 @@ struct Row {
     default: u64,
     /// What the option takes.
     range: (u64, u64),
-    /// Another bound that is this one's default, and that it is never above.
+    /// Another bound: half of it is this one's default, and it is never above all of it.
     within: Option<Bound>,
     help: &'static str,
     /// Why a request is refused, as protocol 2 says it. `{}` is what is allowed.
@@ -76,6 +76,9 @@ const GIB: u64 = 1 << 30;
 /// More than any machine has, and far from what a sum of such could not hold.
 const MOST_BYTES: u64 = 1 << 50;
 const MOST: u64 = 10_000_000;
+
+/// Stands for half of what another bound allows.
+const HALF: u64 = u64::MAX;
 
 /// Marks a number of percents.
 const PERCENT: u64 = 1 << 63;
@@ -150,7 +153,7 @@ const TABLE: [Row; COUNT] = [
         bound: Bound::Sessions,
         option: "max-sessions",
         unit: Unit::Number,
-        default: 1000,
+        default: 2000,
         range: (1, MOST),
         within: None,
         help: "sessions served at once",
@@ -160,7 +163,7 @@ const TABLE: [Row; COUNT] = [
         bound: Bound::SessionsPerUser,
         option: "max-sessions-per-user",
         unit: Unit::Number,
-        default: MOST,
+        default: HALF,
         range: (1, MOST),
         within: Some(Bound::Sessions),
         help: "those of one user",
@@ -287,7 +290,7 @@ impl Unit {
 impl Row {
     fn default_shown(&self) -> String {
         match self.within {
-            Some(other) => format!("as --{}", other.row().option),
+            Some(other) => format!("half of --{}", other.row().option),
             None => self.unit.show(self.default),
         }
     }
@@ -354,7 +357,11 @@ impl Allowed {
 
     pub(crate) fn get(&self, bound: Bound) -> u64 {
         let allowed = self.0[bound as usize];
-        bound.row().within.map_or(allowed, |other| allowed.min(self.get(other)))
+        match bound.row().within {
+            Some(other) if allowed == HALF => (self.get(other) / 2).max(1),
+            Some(other) => allowed.min(self.get(other)),
+            None => allowed,
+        }
     }
 }
 
@@ -430,7 +437,9 @@ mod tests {
         for (at, row) in TABLE.iter().enumerate() {
             assert_eq!(row.bound as usize, at, "{}", row.option);
             let default = row.unit.show(row.default);
-            assert_eq!(row.bound.parse(&default), Ok(row.default), "{}", row.option);
+            if row.within.is_none() {
+                assert_eq!(row.bound.parse(&default), Ok(row.default), "{}", row.option);
+            }
             assert!(row.refusal.contains("{}"), "{}", row.option);
             assert_eq!(Bound::of_option(row.option), Some(row.bound));
         }
@@ -455,12 +464,16 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_as_many_sessions_as_there_may_be_unless_it_is_said() {
+    fn a_user_has_half_of_all_sessions_unless_it_is_said() {
         let mut allowed = Allowed::default();
         assert_eq!(allowed.get(Bound::SessionsPerUser), 1000);
         allowed.set(Bound::Sessions, 5000);
-        assert_eq!(allowed.get(Bound::SessionsPerUser), 5000);
+        assert_eq!(allowed.get(Bound::SessionsPerUser), 2500);
+        allowed.set(Bound::Sessions, 1);
+        assert_eq!(allowed.get(Bound::SessionsPerUser), 1);
         allowed.set(Bound::SessionsPerUser, 7);
+        assert_eq!(allowed.get(Bound::SessionsPerUser), 1);
+        allowed.set(Bound::Sessions, 5000);
         assert_eq!(allowed.get(Bound::SessionsPerUser), 7);
     }
 

@@ -175,12 +175,44 @@ fn a_user_has_so_many_sessions() {
 
 #[test]
 fn there_are_so_many_sessions() {
-    let papad = Papad::builder().arg("--max-sessions").arg("2").start();
+    let papad = Papad::builder().arg("--max-sessions=2").arg("--max-sessions-per-user=2").start();
     let (mut exact, _plain) = (Exact::tcp(&papad), papad.session());
     papad.connect().expect("Error: papad serves at most 2 sessions\n> ");
     assert_eq!(near(&mut exact, "sessions"), "2/2");
-    // One user may have all of them.
+    // One user may have all of them, if it is said.
     assert_eq!(near(&mut exact, "sessions-per-user"), "2/2");
+}
+
+#[test]
+fn sessions_of_others_leave_places_for_root() {
+    if !is_root("connecting as somebody else") {
+        return;
+    }
+    let papad = Papad::builder()
+        .arg("--max-sessions=20")
+        .arg("--max-sessions-per-user=20")
+        .arg(format!("--allow-uid={NOBODY}"))
+        .start();
+    // Two for root, and two for papad's own user, who is root here.
+    let theirs: Vec<Session> = as_user(NOBODY, || (0..16).map(|_| papad.session()).collect());
+    as_user(NOBODY, || {
+        let mut refused = papad.connect();
+        refused.expect("Error: papad serves at most 20 sessions\n> ");
+        refused.expect_closed();
+    });
+    let mut exact = Exact::tcp(&papad);
+    assert_eq!(near(&mut exact, "sessions"), "17/20");
+    let _last = [(); 3].map(|()| papad.session());
+    papad.connect().expect("Error: papad serves at most 20 sessions\n> ");
+    drop(theirs);
+}
+
+#[test]
+fn one_user_has_no_more_than_half_of_all_sessions_unless_it_is_said() {
+    let papad = Papad::builder().arg("--max-sessions=4").start();
+    let (mut exact, _plain) = (Exact::tcp(&papad), papad.session());
+    assert_eq!(near(&mut exact, "sessions-per-user"), "2/2");
+    papad.connect().expect("Error: papad serves at most 2 sessions of one user\n> ");
 }
 
 #[test]

@@ -43,6 +43,8 @@ fn the_first_line_tells_of_papad() {
             "journal",
             "skipped",
             "aside",
+            "output_dropped",
+            "output_waiting",
             "sessions",
         ]
     );

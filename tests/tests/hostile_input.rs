@@ -233,7 +233,9 @@ fn refused_after_the_banner(session: &mut Session) {
 fn sessions_beyond_the_limit_are_told_so_and_the_others_go_on() {
     const LIMIT: usize = 200;
     const TRIED: usize = 10_000;
-    let papad = Papad::builder().arg("--max-sessions").arg(LIMIT.to_string()).start();
+    let limits = ["--max-sessions", "--max-sessions-per-user"];
+    let limits = limits.map(|option| format!("{option}={LIMIT}"));
+    let papad = limits.iter().fold(Papad::builder(), |builder, limit| builder.arg(limit)).start();
     let mut held: Vec<Session> = (0..LIMIT).map(|_| papad.session()).collect();
     for _ in LIMIT..TRIED {
         let seen = papad.connect().read_to_end();

@@ -186,7 +186,7 @@ fn without_room_in_memory_files_what_runs_runs_on() {
 
 #[test]
 fn a_limit_on_sessions_turns_away_who_comes_too_late() {
-    let papad = Papad::builder().arg("--max-sessions").arg("2").start();
+    let papad = Papad::builder().arg("--max-sessions=2").arg("--max-sessions-per-user=2").start();
     let (mut first, second) = (papad.session(), Client::connect(&papad).unwrap());
     let mut third = papad.connect();
     third.expect("Error: papad serves at most 2 sessions\n> ");

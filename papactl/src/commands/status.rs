@@ -75,13 +75,27 @@ fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
         ("processes", format!("{} running, {ended} ended", status.running)),
         ("sockets", status.sockets.to_string()),
         ("values", status.values.to_string()),
-        ("memory", text::size(status.memory)),
+        ("memory", memory(status)),
         ("descriptors", format!("{} of {}", status.descriptors, status.descriptors_allowed)),
         ("journal", text::size(status.journal)),
         ("sessions", status.sessions.len().to_string()),
     ];
     summary.extend(limits::noted(&shape::Limit::all(status)).map(|noted| ("limits", noted)));
     summary
+}
+
+/// What the server takes, and all output; and what became of output that was too much.
+fn memory(status: &papa_client::Status) -> String {
+    let of_memory = status.limits.iter().find(|limit| limit.name == "output-memory");
+    let mut memory = vec![text::size(status.memory)];
+    memory.extend(of_memory.map(|limit| format!("output {}", text::size(limit.used))));
+    if status.output_dropped > 0 {
+        memory.push(format!("{} of output dropped", text::size(status.output_dropped)));
+    }
+    if status.output_waiting > 0 {
+        memory.push(format!("{} processes wait for it", status.output_waiting));
+    }
+    memory.join(", ")
 }
 
 fn sessions(status: &papa_client::Status) -> Table {

@@ -49,6 +49,11 @@ pub(crate) struct Status {
     pub(crate) skipped: u64,
     /// What papad leaves out since its servers died of it.
     pub(crate) aside: u64,
+    /// Bytes of unread output that were dropped since this server started, since all output took
+    /// more memory than it may.
+    pub(crate) output_dropped: u64,
+    /// Processes that wait to write until all output takes less memory.
+    pub(crate) output_waiting: u64,
     /// Its limits, and how near each is. An earlier papad tells of none.
     pub(crate) limits: Vec<Limit>,
     /// Everybody it speaks with.
@@ -60,7 +65,7 @@ pub(crate) struct Status {
 #[schemars(rename = "limit")]
 pub(crate) struct Limit {
     /// Its name, as sessions or values-total: that of papad's option without --max-, or
-    /// client-timeout.
+    /// client-timeout or output-memory.
     pub(crate) name: String,
     /// How much is used, in bytes, seconds or a number, as the option has it. Of line, words,
     /// name, args, answer, client-timeout, watched and value: the most that any had since the server
@@ -120,6 +125,8 @@ impl Status {
             journal: info.journal,
             skipped: info.skipped,
             aside: info.aside,
+            output_dropped: info.output_dropped,
+            output_waiting: info.output_waiting,
             limits: Limit::all(info),
             sessions: info.sessions.iter().map(Session::new).collect(),
         }

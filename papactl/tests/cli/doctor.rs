@@ -190,3 +190,13 @@ fn a_papad_of_another_user_is_told() {
     let what = no_papad(&Ran::of(child.spawn().unwrap()));
     assert_eq!(what, format!("uid {NOBODY} may not speak to papad"));
 }
+
+#[test]
+fn a_papad_that_turns_sessions_away_is_told_as_what_it_is() {
+    let papad = Papad::builder().arg("--max-sessions=1").start();
+    let _session = papad.session();
+    let ctl = Ctl::of(&papad);
+    let what = no_papad(&examine(&ctl));
+    assert!(what.starts_with("papad answers at "), "{what}");
+    assert!(what.ends_with(", and turns new sessions away: papad serves at most 1 sessions"));
+}

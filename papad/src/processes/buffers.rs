@@ -231,7 +231,12 @@ mod tests {
     #[test]
     fn who_waits_goes_on_when_there_is_room_and_not_before() {
         let buffers = buffers(Bound::OutputMemory, 1 << 20);
-        let process = Arc::new(Process::new(1, b"a".to_vec(), super::super::Spec::default(), super::super::now()));
+        let process = Arc::new(Process::new(
+            1,
+            b"a".to_vec(),
+            super::super::Spec::default(),
+            super::super::now(),
+        ));
         let mut share = buffers.promise_again(0);
         share.set_held(1 << 20);
         let memory = buffers.memory();

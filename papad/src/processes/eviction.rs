@@ -182,7 +182,11 @@ impl Processes {
                 self.buffers.eviction.tell_of_lost(&shown(process), lost, &why);
             }
             Err(error) => {
-                log::error!("server", "the memory of {} is not given back: {error}", shown(process));
+                log::error!(
+                    "server",
+                    "the memory of {} is not given back: {error}",
+                    shown(process)
+                );
             }
         }
     }

@@ -331,8 +331,8 @@ impl RingFile {
         for (offset, length) in self.pieces(unused.start, length) {
             self.give_back(offset, length as u64)?;
         }
-        let unused =
-            numbers.end.next_multiple_of(SLOTS_PER_PAGE)..floor(numbers.start, SLOTS_PER_PAGE) + slots;
+        let unused = numbers.end.next_multiple_of(SLOTS_PER_PAGE)
+            ..floor(numbers.start, SLOTS_PER_PAGE) + slots;
         let (at, count) = (unused.start % slots, unused.end.saturating_sub(unused.start));
         let until_wrap = count.min(slots - at);
         self.give_back(self.layout.slot(at), until_wrap * SLOT)?;

@@ -124,8 +124,18 @@ impl Ring {
             return Err(file::damaged("the index of a ring does not go with its bytes"));
         }
         let (sealed, claims, resident) = (false, file.claims()?, Resident::default());
-        let mut ring =
-            Ring { file, bufsize, first_number, chunks, first, end, lost, sealed, claims, resident };
+        let mut ring = Ring {
+            file,
+            bufsize,
+            first_number,
+            chunks,
+            first,
+            end,
+            lost,
+            sealed,
+            claims,
+            resident,
+        };
         ring.forget_before(first);
         ring.push_out();
         ring.find_resident()?;

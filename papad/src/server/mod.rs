@@ -16,6 +16,7 @@ mod lines;
 mod mark;
 mod papa;
 mod peer;
+mod places;
 mod refusals;
 mod rehearsal;
 mod replay;

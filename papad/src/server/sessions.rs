@@ -8,6 +8,7 @@ use nix::unistd::Uid;
 use papa_protocol::exact::Failure;
 use papa_protocol::frame::Time;
 
+use super::places::{Owner, Taken};
 use crate::bounds::{Bound, Bounds};
 use crate::processes::now;
 use crate::values::SessionId;
@@ -57,7 +58,11 @@ impl Sessions {
     /// There are as many as may be.
     pub(super) fn add(&self, peer: String, uid: Uid) -> Result<SessionId, Failure> {
         let mut table = self.lock();
-        self.bounds.check(Bound::Sessions, table.sessions.len() + 1)?;
+        let owners = table.sessions.values().map(|session| Owner::of(session.uid));
+        let all = self.bounds.allowed(Bound::Sessions);
+        if !Taken::count(owners).has_room_for(Owner::of(Some(uid)), all) {
+            return Err(self.bounds.refusal(Bound::Sessions));
+        }
         let its = table.sessions.values().filter(|session| session.uid == Some(uid)).count();
         self.bounds.check(Bound::SessionsPerUser, its + 1)?;
         table.last_id += 1;

@@ -238,7 +238,11 @@ fn read_ends(watcher: &mut Watcher) -> Vec<Batch> {
 #[test]
 fn a_watcher_that_comes_back_waits_for_a_place_among_the_sessions() {
     let scratch = ScratchDir::new();
-    let papad = Papad::builder().unix_path(scratch.join("papad")).arg("--max-sessions=2").start();
+    let papad = Papad::builder()
+        .unix_path(scratch.join("papad"))
+        .arg("--max-sessions=2")
+        .arg("--max-sessions-per-user=2")
+        .start();
     let endpoint = Endpoint::unix(papad.unix_path());
     let papa = Papa::connect(&endpoint).unwrap();
     let web = sleeper(&papa, "web");

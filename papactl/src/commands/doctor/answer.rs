@@ -59,6 +59,7 @@ pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
              give you all of that user's rights",
         ),
         ErrorKind::Io => no_way_in(endpoint, &error),
+        ErrorKind::Limit => full(endpoint, &error, &held_by(&here)),
         _ => stranger(&error, &said(endpoint), &held_by(&here)),
     };
     let mut findings = vec![finding];
@@ -130,6 +131,16 @@ fn no_way_in(endpoint: &Endpoint, error: &Error) -> Finding {
     let cause = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
     let what = format!("{endpoint}{}: {error}{cause}", of.unwrap_or_default());
     Finding::bad("answer", what).advice("become papad's user, with sudo -u, or root")
+}
+
+/// A papad that has no place for another session.
+fn full(endpoint: &Endpoint, error: &Error, holder: &str) -> Finding {
+    let what = format!("papad answers at {endpoint}{holder}, and turns new sessions away: {error}");
+    Finding::bad("answer", what).advice(
+        "end programs that connect and stay (\"ss -tnp\" and \"ss -xp\" show whose they are), try as \
+         root, for whom places are kept, or start papad with a greater --max-sessions or \
+         --max-sessions-per-user",
+    )
 }
 
 /// Somebody who does not speak as papad does.

@@ -31,6 +31,7 @@ pub(crate) fn findings(status: &Status, processes: &[ProcessInfo]) -> Vec<Findin
     ];
     findings.extend(limits::findings(&Limit::all(status)));
     findings.extend([lost(&outputs), blocked(&outputs)]);
+    findings.extend(memory(status.output_dropped, status.output_waiting));
     findings
 }
 
@@ -175,6 +176,25 @@ fn blocked(outputs: &[Output]) -> Finding {
         .advice(format!("\"papactl logs --take {}\" reads and makes room", stuck[0].name))
 }
 
+/// Whether all output takes as much memory as it may.
+fn memory(dropped: u64, waiting: u64) -> Option<Finding> {
+    let what = match (dropped, waiting) {
+        (0, 0) => return None,
+        (dropped, 0) => format!(
+            "{} of unread output were dropped, since all output took more memory than it may",
+            text::size(dropped)
+        ),
+        (_, waiting) => {
+            format!("{waiting} processes wait to write until all output takes less memory")
+        }
+    };
+    let finding = if waiting > 0 { Finding::bad } else { Finding::warn };
+    Some(finding("output-memory", what).advice(
+        "read what processes write (\"papactl top\" shows who keeps most), or start papad with a \
+         greater --output-memory",
+    ))
+}
+
 /// Some names, and how many more there are.
 fn list(outputs: &[&Output]) -> String {
     let names: Vec<&str> = outputs.iter().take(MOST_NAMES).map(|it| it.name.as_str()).collect();
@@ -268,6 +288,17 @@ mod tests {
         let finding = lost(&[never]);
         assert!(finding.is_ok());
         assert_eq!(finding.what, "nobody takes that of a: the last of it is kept");
+    }
+
+    #[test]
+    fn output_that_takes_too_much_memory_is_told() {
+        assert!(memory(0, 0).is_none());
+        assert_eq!(memory(4096, 0).unwrap().verdict, Verdict::Warn);
+        let finding = memory(4096, 2).unwrap();
+        assert_eq!(
+            (finding.verdict, finding.what.as_str()),
+            (Verdict::Bad, "2 processes wait to write until all output takes less memory")
+        );
     }
 
     #[test]

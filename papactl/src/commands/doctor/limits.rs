@@ -13,13 +13,18 @@ const NOTED: u64 = 50;
 
 /// The limits of what papad holds and serves, and how to get away from each. The others bound single
 /// things: papad tells the greatest that there was, and the next one may be small again.
-const TOTALS: [(&str, &str); 7] = [
+const TOTALS: [(&str, &str); 8] = [
     ("sessions", "\"papactl status --json\" tells whose they are"),
     ("sessions-per-user", "\"papactl status --json\" tells whose they are"),
     ("processes", "\"papactl rm\" takes those that have ended off the list"),
     (
         "buffers",
         "give processes smaller ones with --buffer, or \"papactl rm\" those that have ended",
+    ),
+    (
+        "output-memory",
+        "read what processes write (\"papactl top\" shows who keeps most), or \"papactl rm\" those \
+         that have ended",
     ),
     ("sockets", "\"papactl socket rm\" closes those that nobody needs"),
     ("values", "\"papactl unset\" forgets those that nobody needs"),
@@ -43,7 +48,8 @@ pub(super) fn findings(limits: &[Limit]) -> Vec<Finding> {
             let limit = limits.iter().find(|limit| limit.name == *name)?;
             let verdict = nearness(limit.used, limit.allowed);
             (verdict != Verdict::Ok && !is_told_by_another(limit, limits)).then(|| {
-                let advice = format!("{advice}; papad --max-{name} allows more");
+                let option = if *name == "output-memory" { "--" } else { "--max-" };
+                let advice = format!("{advice}; papad {option}{name} allows more");
                 let what = format!("{name}: {} are in use", amount(limit));
                 Finding { verdict, ..Finding::ok("limits", what) }.advice(advice)
             })
@@ -79,8 +85,9 @@ fn is_told_by_another(limit: &Limit, limits: &[Limit]) -> bool {
 
 /// How much is used of how much.
 fn amount(limit: &Limit) -> String {
-    let is_of_bytes = ["line", "name", "args", "answer", "buffers", "value", "values-total"]
-        .contains(&&*limit.name);
+    let is_of_bytes =
+        ["line", "name", "args", "answer", "buffers", "output-memory", "value", "values-total"]
+            .contains(&&*limit.name);
     let say = |count: u64| if is_of_bytes { text::size(count) } else { count.to_string() };
     format!("{} of {}", say(limit.used), say(limit.allowed))
 }
