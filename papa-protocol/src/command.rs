@@ -101,6 +101,14 @@ pub fn parse(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     }
 }
 
+/// Whether words begin with a command's, whatever follows: all of its own words are there, and may be
+/// abbreviated as for [`parse`].
+#[must_use]
+pub fn is_named(words: &[Vec<u8>]) -> bool {
+    let topic = look_up(&mut words.iter().cloned());
+    topic.is_ok_and(|topic| !matches!(topic, Topic::Group(_)))
+}
+
 fn make_socket(words: Vec<Vec<u8>>) -> Result<Command, CommandError> {
     let mut words = words.into_iter().peekable();
     let name = words.next().ok_or_else(|| CommandError::new("Socket requires a name"))?;

@@ -131,6 +131,7 @@ fn who_has_nothing_to_say_is_waited_for_without_an_end() {
     // What telnet says of itself is not the beginning of a line.
     let mut telnet = papad.session();
     telnet.send(b"\xff\xfd\x03\xff\xfb\x18\xff\xfa\x18");
+    telnet.expect(b"\xff\xfc\x03\xff\xfe\x18");
     let mut watchers = plain_sessions(&papad);
     for watcher in &mut watchers {
         watcher.watch("p", 1);

@@ -156,16 +156,22 @@ fn a_line_may_come_in_pieces() {
 }
 
 #[test]
-fn telnet_negotiation_is_ignored() {
+fn telnet_negotiation_is_no_part_of_a_line() {
     let papad = Papad::start();
     let mut session = papad.session();
     session.ask_expecting("set v 1", "");
-    for request in [DO, DONT, WILL, WONT] {
-        session.ask_expecting([&[IAC, request, 1], &b"get v"[..]].concat(), "1");
-        session.ask_expecting([b"ge", &[IAC, request, 31][..], b"t v"].concat(), "1");
+    for (request, answer) in [(DO, Some(WONT)), (DONT, None), (WILL, Some(DONT)), (WONT, None)] {
+        for (option, before, after) in [(1, "", "get v\n"), (31, "ge", "t v\n")] {
+            let request = [IAC, request, option];
+            session.send([before.as_bytes(), &request, after.as_bytes()].concat());
+            if let Some(answer) = answer {
+                session.expect([IAC, answer, option]);
+            }
+            session.expect("1\n> ");
+        }
     }
     // An option may have the number of a newline; a subnegotiation may hold one, and an IAC.
-    session.ask_expecting([&[IAC, DO, b'\n'], &b"get v"[..]].concat(), "1");
+    session.ask_expecting([&[IAC, DONT, b'\n'], &b"get v"[..]].concat(), "1");
     session.ask_expecting(
         [&[IAC, SB, 31, 0, b'\n', IAC, IAC, b'>', IAC, SE], &b"get v"[..]].concat(),
         "1",
@@ -179,8 +185,8 @@ fn telnet_negotiation_may_come_in_pieces() {
     let mut session = papad.session();
     session.ask_expecting("set v 1", "");
     let pieces: [(&[u8], &[u8]); 6] = [
-        (&[IAC], &[WILL, 1]),
-        (&[IAC, WILL], &[1]),
+        (&[IAC], &[WONT, 1]),
+        (&[IAC, WONT], &[1]),
         (&[IAC, SB], &[31, 0, IAC, SE]),
         (&[IAC, SB, 31, IAC], &[SE]),
         (&[IAC, SB, 31, IAC], &[IAC, b'\n', IAC, SE]),

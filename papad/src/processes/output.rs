@@ -273,6 +273,11 @@ impl Output {
         self.readers.set_sent_end(id);
     }
 
+    /// The reader is to be sent again what it has not acknowledged.
+    pub(crate) fn send_again(&mut self, id: ReaderId) {
+        self.readers.begin_again(id);
+    }
+
     /// Bytes that the reader was sent and has not acknowledged.
     pub(crate) fn in_flight(&self, id: ReaderId) -> u64 {
         self.readers.get(id).map_or(0, Reader::in_flight)

@@ -202,6 +202,21 @@ impl Readers {
         }
     }
 
+    /// The reader is where it was after what it acknowledged last.
+    pub(super) fn begin_again(&mut self, id: ReaderId) {
+        if let Some(reader) =
+            self.get_mut(id).filter(|reader| reader.place.end != End::Acknowledged)
+        {
+            let acknowledged = reader.place.acknowledged;
+            reader.place = Place {
+                acknowledged,
+                sent: acknowledged,
+                resumed: acknowledged,
+                ..Place::default()
+            };
+        }
+    }
+
     /// The reader has taken all before `position`; false if it was not sent that much.
     pub(super) fn acknowledge(&mut self, id: ReaderId, position: u64) -> bool {
         let Some(reader) = self.get_mut(id) else { return false };

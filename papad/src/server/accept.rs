@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::socket::{setsockopt, sockopt};
 use nix::unistd::Uid;
 
 use super::Server;
@@ -82,7 +83,11 @@ impl Listener {
 }
 
 fn stream(connection: impl Into<OwnedFd>) -> File {
-    sys::keep(connection.into()).into()
+    let connection = connection.into();
+    // telnet sends the second byte of a command as urgent data, which would be missing from the
+    // others otherwise (tcp(7)). Sockets for which this is nothing have no urgent data.
+    let _ = setsockopt(&connection, sockopt::OobInline, &true);
+    sys::keep(connection).into()
 }
 
 impl AsFd for Listener {

@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{Shutdown, shutdown};
 
+use papa_protocol::exact::Failure;
+
 use super::lines::{Lines, Received};
 use super::session::Ended;
 use crate::bounds::{Bound, Bounds};
@@ -110,8 +112,9 @@ impl Client {
         Client { out, lines, gate, bounds }
     }
 
-    /// Sends everything. The memory for it is kept for what comes next.
+    /// Sends everything, and what telnet is to be answered. The memory for it is kept for what comes next.
     pub(super) fn send(&mut self) -> Result<(), Ended> {
+        self.answer_telnet();
         let patience = self.bounds.client_timeout();
         // So much was sent when it last went on, and when that was.
         let mut last: Option<(usize, Instant)> = None;
@@ -126,6 +129,17 @@ impl Client {
             self.bounds.note(Bound::ClientTimeout, since.elapsed().as_secs());
         }
         Ok(())
+    }
+
+    /// The next line that is whole. What telnet has asked before it is answered first.
+    pub(super) fn next_line(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        self.answer_telnet();
+        self.lines.next()
+    }
+
+    fn answer_telnet(&mut self) {
+        let answers = self.lines.due_answers();
+        self.out.bytes.extend(answers);
     }
 
     /// As [`Client::send`], and then ends. What the client is sending still is read and forgotten for
@@ -166,8 +180,15 @@ impl Client {
 
     /// Takes what the client has said by now, without waiting for it.
     pub(super) fn listen_in_passing(&mut self) -> Result<(), Ended> {
+        self.check_left()?;
         let has_said_more = limit::is_readable_within(&self.lines, Duration::ZERO)?;
         if has_said_more { self.listen() } else { self.check_time() }
+    }
+
+    /// Whether something has come behind the lines that were taken.
+    pub(super) fn has_said_more(&self) -> Result<bool, Ended> {
+        let is_there = !self.lines.waiting().is_empty();
+        Ok(is_there || limit::is_readable_within(&self.lines, Duration::ZERO)?)
     }
 
     /// Waits until the client says something or leaves, and until the waker is awake. Says whether
@@ -184,11 +205,17 @@ impl Client {
 
     /// As [`Client::wait`], where the client may have begun a line, which it has to finish in time.
     fn hear(&self, wanted: PollFlags, waker: Option<&Waker>) -> Result<PollFlags, Ended> {
+        self.check_left()?;
         let heard = self.wait(wanted, waker, self.late_from())?;
         if heard.is_empty() {
             self.check_time()?;
         }
         Ok(heard)
+    }
+
+    /// Ends the session of a client that has said that it sends no more.
+    fn check_left(&self) -> Result<(), Ended> {
+        if self.lines.has_left() { Err(Ended::ByClient) } else { Ok(()) }
     }
 
     /// When the client has taken too long to finish a line, if it has begun one.

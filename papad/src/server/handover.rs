@@ -17,9 +17,10 @@ use papa_protocol::frame::Time;
 
 use super::admission::Admission;
 use super::client::{Client, Out};
-use super::lines::{self, Lines, Telnet};
+use super::lines::{Lines, Manner};
 use super::session::{Activity, Dialect, Session};
 use super::sessions::{self, Info};
+use super::telnet::Telnet;
 use super::upgrade::Awaited;
 use super::watch::{self, Watch};
 use super::{Server, exact};
@@ -35,6 +36,9 @@ pub(super) type ById = HashMap<u64, Arc<Process>>;
 /// Tells all there is to know of a session that has stopped.
 pub(super) fn tell(session: &mut Session) -> Parcel {
     let mut more = Vec::new();
+    // What telnet waits for is not to be forgotten on the way.
+    let answers = session.client.lines.all_answers();
+    session.client.out.bytes.extend(answers);
     let doing = tell_activity(&mut session.activity, &mut session.client.out.bytes, &mut more);
     match tell_connection(session, doing) {
         Ok(record) => [vec![record], more].concat(),
@@ -62,7 +66,10 @@ fn tell_connection(session: &Session, doing: &str) -> io::Result<Record> {
         .pair("connection", pass(client.lines.as_fd())?.to_string())
         .pair("in", client.lines.waiting())
         .pair("out", client.out.unsent())
-        .pair("dialect", tell_dialect(client.lines.dialect()));
+        .pair("dialect", tell_dialect(client.lines.manner()))
+        .pair("telnet", client.lines.manner().telnet.word())
+        .pair("unsure", flag(client.lines.manner().is_unsure))
+        .pair("left", flag(client.lines.manner().has_left));
     if let Some(info) = info {
         record = record
             .pair("since", info.since.0.to_string())
@@ -78,27 +85,22 @@ fn tell_connection(session: &Session, doing: &str) -> io::Result<Record> {
     Ok(record)
 }
 
-fn tell_dialect(dialect: lines::Dialect) -> &'static str {
-    match dialect {
-        lines::Dialect::Exact => "exact",
-        lines::Dialect::Telnet(Telnet::Text) => "text",
-        lines::Dialect::Telnet(Telnet::Command) => "command",
-        lines::Dialect::Telnet(Telnet::Option) => "option",
-        lines::Dialect::Telnet(Telnet::Subnegotiation) => "subnegotiation",
-        lines::Dialect::Telnet(Telnet::MaybeEnd) => "maybe-end",
+/// As an earlier version knows it, which answers nothing that telnet asks.
+fn tell_dialect(manner: Manner) -> &'static str {
+    match manner {
+        Manner { is_exact: true, .. } => "exact",
+        Manner { telnet: Telnet::Option(_), .. } => "option",
+        Manner { telnet, .. } => telnet.word(),
     }
 }
 
-fn read_dialect(word: &[u8]) -> Option<lines::Dialect> {
-    Some(match word {
-        b"exact" => lines::Dialect::Exact,
-        b"text" => lines::Dialect::Telnet(Telnet::Text),
-        b"command" => lines::Dialect::Telnet(Telnet::Command),
-        b"option" => lines::Dialect::Telnet(Telnet::Option),
-        b"subnegotiation" => lines::Dialect::Telnet(Telnet::Subnegotiation),
-        b"maybe-end" => lines::Dialect::Telnet(Telnet::MaybeEnd),
-        _ => return None,
-    })
+fn read_manner(session: &Pairs) -> Option<Manner> {
+    let dialect = session.get("dialect")?;
+    let is_exact = dialect == b"exact";
+    let of_dialect = || if is_exact { Some(Telnet::Text) } else { Telnet::of_word(dialect) };
+    let telnet = session.get("telnet").and_then(Telnet::of_word).or_else(of_dialect)?;
+    let (is_unsure, has_left) = (session.flag("unsure"), session.flag("left"));
+    Some(Manner { is_exact, telnet, is_unsure, has_left })
 }
 
 /// Says what a session does, and adds records of what there is to know of that.
@@ -300,11 +302,11 @@ impl Told {
     ) -> Option<Session> {
         let session = &self.session;
         let connection = held.remove(&Held::Passed(session.number("connection")?))?;
-        let dialect = read_dialect(session.get("dialect")?)?;
+        let manner = read_manner(session)?;
         let waiting = session.get("in")?.to_vec();
         let came = session.descriptors("in_fd", held)?;
         let bounds = &server.bounds;
-        let lines = Lines::resumed(connection.into(), dialect, waiting, came, Arc::clone(bounds));
+        let lines = Lines::resumed(connection.into(), manner, waiting, came, Arc::clone(bounds));
         let leaving = session.descriptors("out_fd", held)?;
         let out = Out::new(session.get("out")?.to_vec(), leaving);
         let mut client = Client::new(lines, out, Arc::clone(&server.gate), Arc::clone(bounds));

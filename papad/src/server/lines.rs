@@ -1,4 +1,7 @@
-//! Lines as a client sends them, over telnet too.
+//! Lines as a client sends them.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -11,6 +14,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname
 
 use papa_protocol::exact::Failure;
 
+use super::telnet::{Answer, END_OF_TRANSMISSION, Heard, IAC, Telnet};
 use crate::bounds::{Bound, Bounds};
 use crate::{limit, sys};
 
@@ -19,28 +23,6 @@ const MAX_DESCRIPTORS: usize = 16;
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
-
-/// telnet's commands (RFC 854).
-mod telnet {
-    pub(super) const IAC: u8 = 255;
-    pub(super) const SB: u8 = 250;
-    pub(super) const SE: u8 = 240;
-    pub(super) const WILL: u8 = 251;
-    pub(super) const DONT: u8 = 254;
-}
-
-/// Where in a telnet command the last byte was.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Telnet {
-    #[default]
-    Text,
-    Command,
-    /// WILL, WONT, DO or DONT: the option follows.
-    Option,
-    Subnegotiation,
-    /// IAC within a subnegotiation.
-    MaybeEnd,
-}
 
 /// What reading brought.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,7 +43,11 @@ pub(super) struct Lines {
     start: usize,
     /// Up to here there is no newline.
     searched: usize,
-    dialect: Dialect,
+    manner: Manner,
+    /// What telnet is to be answered once all lines before the place are where it asked.
+    answers: VecDeque<(u64, Answer)>,
+    /// The place in the stream where the client has said last that it is unsure.
+    unsure_at: u64,
     /// Bytes of the stream before the buffer, and before the end of the line that was given out.
     before_buffer: u64,
     line_end: u64,
@@ -75,27 +61,30 @@ pub(super) struct Lines {
     connection: File,
 }
 
-/// What bytes mean apart from lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// telnet's commands may be among the bytes.
-    Telnet(Telnet),
-    /// Every byte counts, and descriptors may come with them.
-    Exact,
+/// How a client speaks, apart from lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Manner {
+    /// Every byte of a line counts, and descriptors may come with them. Otherwise telnet's commands
+    /// may be within lines, too.
+    pub(super) is_exact: bool,
+    pub(super) telnet: Telnet,
+    /// What was sent by now may not have been shown.
+    pub(super) is_unsure: bool,
+    /// It has said that it sends no more.
+    pub(super) has_left: bool,
 }
 
 impl Lines {
     /// The lines of a connection that does not block.
     pub(super) fn new(connection: File, bounds: Arc<Bounds>) -> Lines {
-        let dialect = Dialect::Telnet(Telnet::Text);
-        Lines::resumed(connection, dialect, Vec::new(), VecDeque::new(), bounds)
+        Lines::resumed(connection, Manner::default(), Vec::new(), VecDeque::new(), bounds)
     }
 
     /// Those of a connection of which this was read and not given out; places of descriptors count
     /// from the beginning of that.
     pub(super) fn resumed(
         connection: File,
-        dialect: Dialect,
+        manner: Manner,
         buffer: Vec<u8>,
         descriptors: VecDeque<(u64, OwnedFd)>,
         bounds: Arc<Bounds>,
@@ -106,7 +95,9 @@ impl Lines {
             buffer,
             start: 0,
             searched: 0,
-            dialect,
+            manner,
+            answers: VecDeque::new(),
+            unsure_at: 0,
             before_buffer: 0,
             line_end: 0,
             descriptors,
@@ -116,8 +107,8 @@ impl Lines {
         }
     }
 
-    pub(super) fn dialect(&self) -> Dialect {
-        self.dialect
+    pub(super) fn manner(&self) -> Manner {
+        self.manner
     }
 
     /// Descriptors that came with what is waiting, and their places in that.
@@ -129,7 +120,41 @@ impl Lines {
 
     /// From now on every byte counts.
     pub(super) fn become_exact(&mut self) {
-        self.dialect = Dialect::Exact;
+        self.manner.is_exact = true;
+    }
+
+    /// Whether the client sends no more, and has said so.
+    pub(super) fn has_left(&self) -> bool {
+        self.manner.has_left
+    }
+
+    /// What telnet is to be answered now: all lines before that are given out.
+    pub(super) fn due_answers(&mut self) -> Vec<u8> {
+        if self.answers.is_empty() {
+            return Vec::new();
+        }
+        let line = memchr::memchr(b'\n', self.waiting());
+        let start = self.before_buffer + self.start as u64;
+        let until = line.map_or(u64::MAX, |length| start + length as u64);
+        let due = self.answers.partition_point(|(place, _)| *place <= until);
+        self.answers.drain(..due).flat_map(|(_, answer)| answer.bytes()).collect()
+    }
+
+    /// What telnet is to be answered at some time.
+    pub(super) fn all_answers(&mut self) -> Vec<u8> {
+        self.answers.drain(..).flat_map(|(_, answer)| answer.bytes()).collect()
+    }
+
+    /// Whether the client had thrown away what was sent by then when it sent the next line, or before.
+    pub(super) fn is_unsure_before_next_line(&self) -> bool {
+        let before = self.unsure_at.saturating_sub(self.before_buffer + self.start as u64) as usize;
+        let before = &self.waiting()[..before.min(self.waiting().len())];
+        self.manner.is_unsure && memchr::memchr(b'\n', before).is_none()
+    }
+
+    /// Whether the client has thrown away what was sent, since this was last asked.
+    pub(super) fn take_unsure(&mut self) -> bool {
+        std::mem::take(&mut self.manner.is_unsure)
     }
 
     /// A descriptor that came with the line that was given out last.
@@ -169,10 +194,7 @@ impl Lines {
         // A return at the end does not count.
         let length = line.strip_suffix(b"\r").unwrap_or(line).len();
         self.bounds.check(Bound::Line, length)?;
-        let line = match self.dialect {
-            Dialect::Telnet(_) => line.trim_ascii().to_vec(),
-            Dialect::Exact => line.to_vec(),
-        };
+        let line = if self.manner.is_exact { line } else { line.trim_ascii() }.to_vec();
         // What came with earlier lines and was not taken is closed.
         let line_start = self.before_buffer + self.start as u64;
         self.descriptors.retain(|(place, _)| *place >= line_start);
@@ -207,25 +229,27 @@ impl Lines {
     /// Takes more bytes if there are some.
     pub(super) fn read(&mut self) -> io::Result<Received> {
         self.forget_taken();
+        if self.has_left() {
+            return Ok(Received::End);
+        }
         if self.is_too_long() {
             return Ok(Received::TooLong);
         }
         let mut bytes = vec![0; READ];
-        let count = match self.dialect {
-            Dialect::Telnet(_) => limit::patiently(|| (&self.connection).read(&mut bytes)),
-            Dialect::Exact => {
-                let read = limit::patiently(|| {
-                    sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)
-                });
-                read.map(|(count, fds)| {
-                    // They come with the first byte of what was sent together.
-                    let place = self.before_buffer + self.buffer.len() as u64;
-                    self.descriptors.extend(fds.into_iter().map(|fd| (place, fd)));
-                    // Those beyond the bound are closed.
-                    self.descriptors.truncate(MAX_DESCRIPTORS);
-                    count
-                })
-            }
+        let count = if self.manner.is_exact {
+            let read = limit::patiently(|| {
+                sys::read_with_descriptors(self.connection.as_fd(), &mut bytes)
+            });
+            read.map(|(count, fds)| {
+                // They come with the first byte of what was sent together.
+                let place = self.before_buffer + self.buffer.len() as u64;
+                self.descriptors.extend(fds.into_iter().map(|fd| (place, fd)));
+                // Those beyond the bound are closed.
+                self.descriptors.truncate(MAX_DESCRIPTORS);
+                count
+            })
+        } else {
+            limit::patiently(|| (&self.connection).read(&mut bytes))
         };
         match count {
             Ok(0) => Ok(Received::End),
@@ -275,29 +299,37 @@ impl Lines {
         }
     }
 
-    /// Keeps text and passes over telnet's commands.
+    /// Keeps text, and notes what telnet's commands ask for.
     fn take_text(&mut self, bytes: &[u8]) {
-        let has_command = memchr::memchr(telnet::IAC, bytes).is_some();
-        let state = match &mut self.dialect {
-            Dialect::Telnet(state) if has_command || !matches!(state, Telnet::Text) => state,
-            Dialect::Telnet(_) | Dialect::Exact => return self.buffer.extend_from_slice(bytes),
-        };
+        let is_plain = self.manner.telnet == Telnet::Text
+            && memchr::memchr2(IAC, END_OF_TRANSMISSION, bytes).is_none();
+        if is_plain {
+            return self.buffer.extend_from_slice(bytes);
+        }
         for &byte in bytes {
-            *state = match (*state, byte) {
-                (Telnet::Text, telnet::IAC) => Telnet::Command,
-                // Doubled, it stands for itself.
-                (Telnet::Text, byte) | (Telnet::Command, byte @ telnet::IAC) => {
-                    self.buffer.push(byte);
-                    Telnet::Text
+            let begins_line = self.buffer[self.start..].last().is_none_or(|&last| last == b'\n');
+            let Manner { is_exact, telnet, .. } = self.manner;
+            // Within an exact line, they are as wrong as any other control character.
+            if is_exact && telnet == Telnet::Text && !begins_line {
+                self.buffer.push(byte);
+                continue;
+            }
+            match self.manner.telnet.on(byte, begins_line) {
+                Heard::Text(byte) => self.buffer.push(byte),
+                Heard::Nothing => {}
+                Heard::Question(answer) => {
+                    let place = self.before_buffer + self.buffer.len() as u64;
+                    self.answers.push_back((place, answer));
+                    if answer == Answer::TimingMark {
+                        self.manner.is_unsure = true;
+                        self.unsure_at = place;
+                    }
                 }
-                (Telnet::Command, telnet::WILL..=telnet::DONT) => Telnet::Option,
-                (Telnet::Command, telnet::SB) => Telnet::Subnegotiation,
-                (Telnet::Command | Telnet::Option, _) | (Telnet::MaybeEnd, telnet::SE) => {
-                    Telnet::Text
+                Heard::End => {
+                    self.manner.has_left = true;
+                    return;
                 }
-                (Telnet::Subnegotiation, telnet::IAC) => Telnet::MaybeEnd,
-                (Telnet::Subnegotiation | Telnet::MaybeEnd, _) => Telnet::Subnegotiation,
-            };
+            }
         }
     }
 }
@@ -310,95 +342,5 @@ fn after_last_line(text: &[u8]) -> Option<usize> {
 impl AsFd for Lines {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.connection.as_fd()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::bounds::Allowed;
-
-    fn lines_of_at_most(bytes: u64) -> Lines {
-        let mut allowed = Allowed::default();
-        allowed.set(Bound::Line, bytes);
-        Lines::new(File::open("/dev/null").unwrap(), Arc::new(Bounds::new(allowed)))
-    }
-
-    fn text_of(packets: &[&[u8]]) -> Vec<u8> {
-        let mut lines = lines_of_at_most(100);
-        for packet in packets {
-            lines.take_text(packet);
-        }
-        lines.waiting().to_vec()
-    }
-
-    #[test]
-    fn telnet_negotiation_is_passed_over_wherever_packets_end() {
-        let sent = b"\xff\xfd\x03l \xff\xfb\x18p\xff\xfa\x18\x00xterm\xff\xff\xff\xf0\xff\xf1\n";
-        for at in 0..sent.len() {
-            assert_eq!(text_of(&[&sent[..at], &sent[at..]]), b"l p\n", "split at {at}");
-        }
-    }
-
-    #[test]
-    fn a_doubled_iac_is_the_byte_255() {
-        assert_eq!(text_of(&[b"set a \xff\xff\n"]), b"set a \xff\n");
-    }
-
-    #[test]
-    fn lines_come_without_line_ends_and_blanks() {
-        let mut lines = lines_of_at_most(100);
-        lines.take_text(b"  one \r\n\ntwo\nthr");
-        assert_eq!(lines.peek(), Some(&b"one"[..]));
-        for line in [&b"one"[..], b"", b"two"] {
-            assert_eq!(lines.next(), Ok(Some(line.to_vec())));
-        }
-        assert_eq!(lines.next(), Ok(None));
-        lines.take_text(b"ee\n");
-        assert_eq!(lines.next(), Ok(Some(b"three".to_vec())));
-    }
-
-    /// As reading brings it.
-    fn take(lines: &mut Lines, text: &[u8]) {
-        let before = lines.buffer.len();
-        lines.take_text(text);
-        lines.note_unfinished(before);
-    }
-
-    #[test]
-    fn a_line_is_as_long_as_it_may_be_and_no_longer() {
-        for line in [&b"12345678\n"[..], b"12345678\r\n"] {
-            for at in 0..line.len() {
-                let mut lines = lines_of_at_most(8);
-                take(&mut lines, &line[..at]);
-                assert_eq!(lines.next(), Ok(None), "{at}");
-                take(&mut lines, &line[at..]);
-                assert_eq!(lines.next(), Ok(Some(b"12345678".to_vec())));
-            }
-        }
-        for text in [&b"1234567890"[..], b"123456789\n", b"12345678\r\r"] {
-            let mut lines = lines_of_at_most(8);
-            take(&mut lines, b"1\n");
-            take(&mut lines, text);
-            assert_eq!(lines.next(), Ok(Some(b"1".to_vec())));
-            assert_eq!(lines.next(), Err(lines.too_long()));
-        }
-    }
-
-    #[test]
-    fn a_line_is_unfinished_from_its_first_byte_to_its_end() {
-        let mut lines = lines_of_at_most(100);
-        let mut since_after = |text: &[u8]| {
-            take(&mut lines, text);
-            lines.unfinished_since()
-        };
-        assert_eq!(since_after(b"one\n"), None);
-        // What telnet says of itself is no line.
-        assert_eq!(since_after(b"\xff\xfd\x03"), None);
-        let since = since_after(b"tw");
-        assert!(since.is_some());
-        assert_eq!(since_after(b"o"), since);
-        assert!(since_after(b"\nthr") > since);
-        assert_eq!(since_after(b"ee\n"), None);
     }
 }

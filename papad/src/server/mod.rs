@@ -23,6 +23,7 @@ mod replay;
 mod revival;
 mod session;
 mod sessions;
+mod telnet;
 mod upgrade;
 mod watch;
 

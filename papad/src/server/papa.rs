@@ -21,7 +21,7 @@ pub(super) fn talk(
     client.send()?;
     loop {
         client.pass()?;
-        let Some(line) = client.lines.next()? else {
+        let Some(line) = client.next_line()? else {
             // All complete lines are answered: now is the time to send.
             client.send_and_rest()?;
             client.listen()?;
@@ -30,18 +30,22 @@ pub(super) fn talk(
             }
             continue;
         };
-        if std::mem::take(is_first) && (guard::is_http(&line) || guard::is_tls(&line)) {
-            return Err(Ended::NotPapa);
+        if *is_first {
+            if guard::is_http(&line) || guard::is_tls(&line) {
+                return Err(Ended::NotPapa);
+            }
+            *is_first = !guard::is_command(&line);
         }
         if let Err(failure) = admission.server.bounds.check(Bound::Words, words::count(&line)) {
             say_failure(&mut client.out.bytes, &failure);
-            continue;
-        }
-        if words::split(&line).join(&b' ') == exact::PROTOCOL {
+        } else if words::split(&line).join(&b' ') == exact::PROTOCOL {
             return Ok(super::exact::begin(admission, client));
-        }
-        if let Some(activity) = answer(admission, client, &line) {
+        } else if let Some(activity) = answer(admission, client, &line) {
             return Ok(activity);
+        }
+        // Somebody at a keyboard has sent nothing else yet, and may try again.
+        if *is_first && client.has_said_more()? {
+            return Err(Ended::NoCommand);
         }
         if client.out.is_much(GATHERED) {
             client.send()?;
@@ -101,6 +105,11 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
         }
     }
     None
+}
+
+/// What is said when lines are not obeyed, since the first one was no command.
+pub(super) fn say_no_command(out: &mut Vec<u8>) {
+    say(out, b"Error: The first line is no command, so what came with it is not obeyed");
 }
 
 /// An error's line and the prompt.

@@ -73,6 +73,8 @@ pub(super) enum Ended {
     NotRead,
     /// It is a browser or a TLS client.
     NotPapa,
+    /// Its first line was no command, and more came with it.
+    NoCommand,
     /// It has stopped at the gate, to go on later.
     Stopped,
     Failed(#[expect(dead_code, reason = "shown in the log")] io::Error),
@@ -160,6 +162,15 @@ impl Session {
                         "hung up on {peer}: it speaks HTTP or TLS, as a web page would"
                     ));
                     return Ended::NotPapa;
+                }
+                Err(Ended::NoCommand) => {
+                    let peer = &self.peer;
+                    self.admission.server.refusals.tell(format_args!(
+                        "hung up on {peer}: its first line is no command, and more came with it, as \
+                         from a client of something else"
+                    ));
+                    papa::say_no_command(&mut self.client.out.bytes);
+                    self.activity = Activity::Leaving { while_it_speaks: true };
                 }
                 Err(ended @ (Ended::ByClient | Ended::ByPapad | Ended::Failed(_))) => return ended,
             }

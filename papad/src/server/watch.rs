@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use papa_protocol::exact::Failure;
 use papa_protocol::frame::{self, END_OF_BATCH, Time};
 
 use super::Server;
@@ -72,13 +73,21 @@ impl Watch {
             if self.is_answered_next {
                 let answer = next_line(client)?;
                 self.is_answered_next = false;
-                self.acknowledge()?;
-                if self.watched.is_empty() {
-                    return Ok(b"Nothing left to watch");
+                if let Some(answer) = answer {
+                    self.acknowledge()?;
+                    if self.watched.is_empty() {
+                        return Ok(b"Nothing left to watch");
+                    }
+                    if wants_to_stop(Some(&answer)) {
+                        return Ok(b"Stopped watching");
+                    }
                 }
-                if wants_to_stop(Some(&answer)) {
+            }
+            if client.lines.take_unsure() {
+                if self.begin_again(client)? {
                     return Ok(b"Stopped watching");
                 }
+                client.send()?;
             }
             self.waker.rearm();
             let has_output = self.fill(&mut client.out.bytes)?;
@@ -100,6 +109,22 @@ impl Watch {
             }
             self.wait(client)?;
         }
+    }
+
+    /// The client may have thrown away the batch that it was sent: it is sent again. Lines that are
+    /// there already were sent before that can be seen, and so acknowledge nothing. Returns whether
+    /// one of them ends the watch.
+    fn begin_again(&mut self, client: &mut Client) -> Result<bool, Failure> {
+        for watched in &mut self.watched {
+            watched.process.send_again(watched.reader);
+            watched.ends = false;
+        }
+        while let Some(line) = client.next_line()? {
+            if wants_to_stop(Some(&line)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Appends frames to a batch; returns whether there are any.
@@ -271,10 +296,14 @@ fn wants_to_stop(line: Option<&[u8]>) -> bool {
     line.is_some_and(|line| line.eq_ignore_ascii_case(b"q"))
 }
 
-fn next_line(client: &mut Client) -> Result<Vec<u8>, Ended> {
+/// The next line; `None` if what was sent before it may not have been shown.
+fn next_line(client: &mut Client) -> Result<Option<Vec<u8>>, Ended> {
     loop {
+        if client.lines.is_unsure_before_next_line() {
+            return Ok(None);
+        }
         if let Some(line) = client.lines.next()? {
-            return Ok(line);
+            return Ok(Some(line));
         }
         client.listen()?;
     }

@@ -35,12 +35,12 @@ pub(super) fn within_a_line(subject: &Subject) -> GoOn {
     })
 }
 
-/// RFC 854: IAC is 255, SB 250, WILL 251, SE 240. A doubled IAC is the byte 255.
+/// RFC 854: IAC is 255, SB 250, WONT 252, SE 240. A doubled IAC is the byte 255.
 pub(super) fn within_telnets_commands(subject: &Subject) -> GoOn {
     let cuts: [(&[u8], &[u8], &[u8]); 5] = [
         (b"\xff", b"\xff", b"a\xffb"),
         (b"\xff", b"\xf1", b"ab"),
-        (b"\xff\xfb", b"\x01", b"ab"),
+        (b"\xff\xfc", b"\x01", b"ab"),
         (b"\xff\xfa\x18", b"\x00\xff\xf0", b"ab"),
         (b"\xff\xfa\x18\x00\xff", b"\xf0", b"ab"),
     ];

@@ -6,6 +6,7 @@ mod browser;
 mod log;
 mod namespaces;
 mod ports;
+mod protocols;
 mod users;
 mod web;
 

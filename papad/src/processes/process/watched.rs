@@ -133,6 +133,11 @@ impl Process {
         Ok(is_taken.then(|| state.next()))
     }
 
+    /// The reader is to be sent again what it has not acknowledged.
+    pub(crate) fn send_again(&self, reader: ReaderId) {
+        self.lock().output.send_again(reader);
+    }
+
     /// Bytes that the reader was sent and has not acknowledged.
     pub(crate) fn in_flight(&self, reader: ReaderId) -> u64 {
         self.lock().output.in_flight(reader)

@@ -54,7 +54,7 @@ pub(super) fn talk(
     client.send()?;
     loop {
         client.pass()?;
-        let Some(line) = client.lines.next()? else {
+        let Some(line) = client.next_line()? else {
             client.send_and_rest()?;
             client.listen()?;
             continue;

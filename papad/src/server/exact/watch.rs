@@ -190,7 +190,7 @@ impl Watching {
                 client.listen_in_passing()?;
             }
             let mut has_heard = false;
-            while let Some(line) = client.lines.next()? {
+            while let Some(line) = client.next_line()? {
                 has_heard = true;
                 if self.hear(&line, &mut client.out.bytes)? {
                     return Ok(exact::Ended::Stopped);
