@@ -24,8 +24,11 @@ use libtest_mimic::{Arguments, Completion, Trial};
 use machine::Machine;
 use roots::{ROOTS, Root};
 
+/// A test and its name.
+type Test = (&'static str, fn(&Root));
+
 /// What is tested with each release.
-const TESTS: [(&str, fn(&Root)); 14] = [
+const TESTS: [Test; 14] = [
     ("activation::a_connection_starts_papad", activation::a_connection_starts_papad),
     ("activation::papad_outlives_its_socket_units", activation::papad_outlives_its_socket_units),
     ("groups::a_process_moves_to_a_leaf", groups::a_process_moves_to_a_leaf),
@@ -64,12 +67,12 @@ fn main() -> ExitCode {
 
 fn trial(root: &'static Root, name: &str, test: fn(&Root)) -> Trial {
     let name = format!("systemd_{}::{name}", root.systemd);
-    Trial::ignorable_test(name, move || match root.obstacle() {
-        Some(reason) => Ok(Completion::ignored_with(reason)),
-        None => {
-            test(root);
-            Ok(Completion::Completed)
+    Trial::ignorable_test(name, move || {
+        if let Some(reason) = root.obstacle() {
+            return Ok(Completion::ignored_with(reason));
         }
+        test(root);
+        Ok(Completion::Completed)
     })
 }
 
