@@ -17,10 +17,10 @@ use papad_tests::{BANNER, DEADLINE, ScratchDir, Session, eventually};
 
 use crate::roots::{MOUNT, Root, cgroups, mounting};
 
-/// Boots what [`MOUNT`] has mounted. It dies with the thread that tests it.
+/// Boots what [`MOUNT`] has mounted.
 const BOOT: &str = r#"
-echo $$ > "/sys/fs/cgroup/$3/cgroup.procs"
-exec setpriv --pdeathsig KILL systemd-nspawn --quiet --directory="$2/root" --machine="$3" \
+echo 0 > "/sys/fs/cgroup/$3/cgroup.procs"
+exec systemd-nspawn --quiet --directory="$2/root" --machine="$3" \
     --boot --register=no --keep-unit --private-network --console=pipe --notify-ready=yes
 "#;
 
@@ -195,23 +195,26 @@ fn start(root: &Root, scratch: &ScratchDir, name: &str) -> (Child, i32) {
         .stderr(console)
         .spawn()
         .unwrap();
-    let (mut leader, mut is_ready) = (None, false);
     let mut message = [0; 4096];
-    while !is_ready || leader.is_none() {
+    let mut is_ready = false;
+    while !is_ready {
         let Ok(length) = told.recv(&mut message) else {
             let _ = nspawn.kill();
             let _ = nspawn.wait();
             panic!("not booted: {}", fs::read_to_string(scratch.join("console")).unwrap());
         };
-        for line in String::from_utf8_lossy(&message[..length]).lines() {
-            is_ready |= line == "READY=1";
-            leader = line
-                .strip_prefix("X_NSPAWN_LEADER_PID=")
-                .map(|pid| pid.parse().expect("a pid is a number"))
-                .or(leader);
-        }
+        is_ready = String::from_utf8_lossy(&message[..length]).lines().any(|it| it == "READY=1");
     }
-    (nspawn, leader.expect("it was waited for"))
+    let group = cgroups().expect("the system has one").join(name);
+    let processes = fs::read_to_string(group.join("payload/init.scope/cgroup.procs")).unwrap();
+    let leader = processes.lines().find(|pid| is_first(pid)).expect("systemd is in its own group");
+    (nspawn, leader.parse().expect("a pid is a number"))
+}
+
+/// Whether a process is the first one in its namespace of pids.
+fn is_first(pid: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1"))
 }
 
 impl Drop for Machine {

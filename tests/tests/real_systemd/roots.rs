@@ -68,15 +68,17 @@ impl Root {
 /// See [`installed`].
 static INSTALLED: OnceLock<ScratchDir> = OnceLock::new();
 
-/// Runs a shell script, which begins with [`MOUNT`], in a mount namespace of its own. What is
-/// written to the system goes to `scratch`, and is there the next time.
+/// Runs a shell script, which begins with [`MOUNT`], in namespaces of its own: of mounts, and of
+/// pids, so that all of it is killed when the thread that calls this ends. What is written to the
+/// system goes to `scratch`, and is there the next time.
 pub(crate) fn mounting(root: &Root, scratch: &ScratchDir, script: &str) -> Command {
     for layer in ["upper", "work", "root"] {
         fs::create_dir_all(scratch.join(layer)).unwrap();
     }
     let layers = format!("{}:{}", installed().path().display(), root.path().display());
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", script, "sh"]);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"]);
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"]);
     command.arg(layers).arg(scratch.path());
     command
 }
