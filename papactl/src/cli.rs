@@ -31,10 +31,13 @@ enum Command {
     Run(Box<commands::run::Run>),
     Ps(commands::ps::Ps),
     Logs(commands::logs::Logs),
+    Inspect(commands::inspect::Inspect),
     Top(commands::top::Top),
     Wait(commands::wait::Wait),
     Stop(commands::stop::Stop),
     Signal(commands::signal::Signal),
+    Pause(commands::pause::Pause),
+    Resume(commands::pause::Resume),
     Restart(commands::restart::Restart),
     Rm(commands::rm::Rm),
     Sockets(commands::sockets::Sockets),
@@ -48,6 +51,7 @@ enum Command {
     Doctor(commands::doctor::Doctor),
     Log(commands::log::Log),
     Upgrade(commands::upgrade::Upgrade),
+    Shutdown(commands::shutdown::Shutdown),
 }
 
 impl Command {
@@ -56,10 +60,13 @@ impl Command {
             Self::Run(it) => it.run(context),
             Self::Ps(it) => it.run(context),
             Self::Logs(it) => it.run(context),
+            Self::Inspect(it) => it.run(context),
             Self::Top(it) => it.run(context),
             Self::Wait(it) => it.run(context),
             Self::Stop(it) => it.run(context),
             Self::Signal(it) => it.run(context),
+            Self::Pause(it) => it.run(context),
+            Self::Resume(it) => it.run(context),
             Self::Restart(it) => it.run(context),
             Self::Rm(it) => it.run(context),
             Self::Sockets(it) => it.run(context),
@@ -73,6 +80,7 @@ impl Command {
             Self::Doctor(it) => it.run(context),
             Self::Log(it) => it.run(context),
             Self::Upgrade(it) => it.run(context),
+            Self::Shutdown(it) => it.run(context),
         }
     }
 
@@ -81,7 +89,11 @@ impl Command {
         match self {
             Self::Set(it) if it.reads_input() && is_json => vec![Standard::Input, Standard::Output],
             Self::Set(it) if it.reads_input() => vec![Standard::Input],
-            Self::Set(_) | Self::Unset(_) | Self::Signal(_) if !is_json => vec![],
+            Self::Set(_) | Self::Unset(_) | Self::Signal(_) | Self::Pause(_) | Self::Resume(_)
+                if !is_json =>
+            {
+                vec![]
+            }
             // What processes write to standard error goes there.
             Self::Logs(_) | Self::Lock(_) => vec![Standard::Output, Standard::Error],
             Self::Run(it) if it.is_attached() => vec![Standard::Output, Standard::Error],

@@ -13,6 +13,7 @@ mod complete;
 mod context;
 mod descriptors;
 mod escape;
+mod examples;
 mod exit;
 mod failure;
 mod finding;
@@ -24,17 +25,19 @@ mod parsing;
 mod procfs;
 mod screen;
 mod shape;
+mod specification;
 mod stopping;
 #[expect(unsafe_code, reason = "the kernel is asked before main")]
 mod sys;
 mod text;
 mod time;
+mod usage;
 mod users;
 mod waiter;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use clap_complete::CompleteEnv;
 
 pub use crate::answers::Answers;
@@ -46,7 +49,8 @@ use crate::cli::Cli;
 pub fn main() -> ExitCode {
     // A shell that asks for completions is answered here, and nothing else is done.
     CompleteEnv::with_factory(Cli::command).complete();
-    match Cli::try_parse() {
+    let parsed = definition().try_get_matches();
+    match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli.run().into(),
         Err(error) => parsing::said(&error).into(),
     }
@@ -55,7 +59,7 @@ pub fn main() -> ExitCode {
 /// The definition of the command line, for what is generated from it.
 #[must_use]
 pub fn definition() -> clap::Command {
-    Cli::command()
+    examples::add_to(Cli::command())
 }
 
 /// The shapes of what is written with `--json`, for what is generated from them.

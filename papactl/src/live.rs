@@ -6,13 +6,13 @@ use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;
 
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
-use crate::screen::Screen;
+use crate::screen::{self, Screen};
 
 /// What waits to be shown at most. Who tells more waits.
 const MAX_WAITING: usize = 64;
@@ -50,10 +50,10 @@ pub(crate) fn run<V: View>(
     sample: impl FnMut() -> V::Sample + Send + 'static,
 ) -> Result<Exit> {
     let (tell, told) = mpsc::sync_channel(MAX_WAITING);
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])
         .map_err(|error| Failure::io("signals cannot be caught", &error))?;
     let mut screen = Screen::new()?;
-    let (columns, rows) = screen.size()?;
+    let (columns, rows) = screen::size();
     if let ControlFlow::Break(exit) = view.on(Happening::Resized(columns, rows)) {
         return Ok(exit);
     }
@@ -63,11 +63,22 @@ pub(crate) fn run<V: View>(
     spawn(tell, move |tell| ask(sample, tell))?;
     for told in told {
         match told {
+            Told::Happening(Happening::Key(key)) if is_stop(key) => stand_still()?,
             Told::Happening(happening) => {
                 if let ControlFlow::Break(exit) = view.on(happening) {
                     return Ok(exit);
                 }
-                view.draw(&mut screen)?;
+                if let ControlFlow::Break(exit) = draw(&mut view, &mut screen)? {
+                    return Ok(exit);
+                }
+            }
+            Told::Signal(SIGTSTP) => stand_still()?,
+            // It goes on, perhaps after a stop that nothing could be done about.
+            Told::Signal(SIGCONT) => {
+                screen.enter_again()?;
+                if let ControlFlow::Break(exit) = draw(&mut view, &mut screen)? {
+                    return Ok(exit);
+                }
             }
             Told::Signal(SIGINT) => return Ok(Exit::INTERRUPTED),
             Told::Signal(signal) => {
@@ -78,6 +89,29 @@ pub(crate) fn run<V: View>(
         }
     }
     Ok(Exit::DONE)
+}
+
+/// Draws what there is to see, in the size that the window has now.
+fn draw<V: View>(view: &mut V, screen: &mut Screen) -> Result<ControlFlow<Exit>> {
+    if let Some((columns, rows)) = screen.fit()?
+        && let ControlFlow::Break(exit) = view.on(Happening::Resized(columns, rows))
+    {
+        return Ok(ControlFlow::Break(exit));
+    }
+    view.draw(screen)?;
+    Ok(ControlFlow::Continue(()))
+}
+
+/// Ctrl-Z, which a terminal in raw mode makes no signal of.
+fn is_stop(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
+}
+
+/// Gives the terminal back and stops, as Ctrl-Z asks for. When this returns, SIGCONT has come.
+fn stand_still() -> Result<()> {
+    screen::restore();
+    let stopped = low_level::emulate_default_handler(SIGTSTP);
+    stopped.map_err(|error| Failure::io("papactl cannot be stopped", &error))
 }
 
 fn spawn<T: Send + 'static>(

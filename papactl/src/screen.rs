@@ -3,7 +3,6 @@
 use std::io::{self, Stdout, Write};
 use std::panic;
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, MoveTo, Show};
 use ratatui::crossterm::terminal::{
@@ -11,6 +10,8 @@ use ratatui::crossterm::terminal::{
     LeaveAlternateScreen,
 };
 use ratatui::crossterm::{execute, queue};
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use crate::failure::{Failure, Result};
 
@@ -19,6 +20,8 @@ use crate::failure::{Failure, Result};
 pub(crate) struct Screen {
     /// For what is drawn by widgets.
     pub(crate) terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// Columns and rows that are drawn.
+    size: (u16, u16),
 }
 
 impl Screen {
@@ -35,20 +38,41 @@ impl Screen {
             restore();
             hook(panicked);
         }));
-        terminal::enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))? })
+        take_over()?;
+        let (columns, rows) = size();
+        // Of a fixed size: what a terminal without a size says of itself is nothing to draw on.
+        let viewport = Viewport::Fixed(Rect::new(0, 0, columns, rows));
+        let backend = CrosstermBackend::new(io::stdout());
+        let terminal = Terminal::with_options(backend, TerminalOptions { viewport })?;
+        Ok(Self { terminal, size: (columns, rows) })
     }
 
-    /// Columns and rows.
-    pub(crate) fn size(&self) -> Result<(u16, u16)> {
-        let size = self.terminal.size()?;
-        Ok((size.width, size.height))
+    /// Takes the terminal again, on which anything may have been written meanwhile.
+    pub(crate) fn enter_again(&mut self) -> Result<()> {
+        take_over()?;
+        self.resize(size())
+    }
+
+    /// Goes by the size that the terminal has now, and returns it if that is another than before.
+    pub(crate) fn fit(&mut self) -> Result<Option<(u16, u16)>> {
+        let now = size();
+        if now == self.size {
+            return Ok(None);
+        }
+        self.resize(now)?;
+        Ok(Some(now))
+    }
+
+    /// Everything is drawn anew after this.
+    fn resize(&mut self, (columns, rows): (u16, u16)) -> Result<()> {
+        self.terminal.resize(Rect::new(0, 0, columns, rows))?;
+        self.size = (columns, rows);
+        Ok(())
     }
 
     /// Shows these lines, from the top, which are no wider and no more than there is room for.
     pub(crate) fn lines(&mut self, lines: &[String]) -> Result<()> {
-        let mut stdout = io::stdout().lock();
+        let stdout = self.terminal.backend_mut();
         queue!(stdout, BeginSynchronizedUpdate)?;
         for (row, line) in lines.iter().enumerate() {
             let row = u16::try_from(row).unwrap_or(u16::MAX);
@@ -58,11 +82,11 @@ impl Screen {
             stdout.write_all(line.as_bytes())?;
         }
         let row = u16::try_from(lines.len()).unwrap_or(u16::MAX);
-        if row < self.size()?.1 {
+        if row < size().1 {
             queue!(stdout, MoveTo(0, row), Clear(ClearType::FromCursorDown))?;
         }
         queue!(stdout, EndSynchronizedUpdate)?;
-        Ok(stdout.flush()?)
+        Ok(Write::flush(stdout)?)
     }
 }
 
@@ -72,8 +96,21 @@ impl Drop for Screen {
     }
 }
 
+/// Begins to use the terminal as one page.
+fn take_over() -> io::Result<()> {
+    terminal::enable_raw_mode()?;
+    execute!(io::stdout(), EnterAlternateScreen, Hide)
+}
+
+/// Columns and rows of the terminal.
+pub(crate) fn size() -> (u16, u16) {
+    let (columns, rows) = terminal::size().unwrap_or((0, 0));
+    // A terminal that does not know its own, as over a serial line, says 0.
+    (if columns == 0 { 80 } else { columns }, if rows == 0 { 24 } else { rows })
+}
+
 /// Puts the terminal back as it was. Where that fails there is no terminal any more.
-fn restore() {
+pub(crate) fn restore() {
     let _ = execute!(io::stdout(), Show, LeaveAlternateScreen);
     let _ = terminal::disable_raw_mode();
 }

@@ -9,17 +9,20 @@ use serde::Serialize;
 
 use crate::text;
 use crate::time;
+use crate::usage::Usage;
 
 mod ended;
+mod inspected;
 mod logged;
 mod socket;
 mod status;
 mod top;
 
 pub(crate) use ended::{Ended, Removed, Restarted, Stopped};
+pub(crate) use inspected::{Inspected, ProcessLimit, Setting, Variable};
 pub(crate) use logged::{Logged, PapadLog};
 pub(crate) use socket::Socket;
-pub(crate) use status::{Limit, Status, Upgraded};
+pub(crate) use status::{Limit, Shutdown, Status, Upgraded};
 pub(crate) use top::{Top, TopPapad, TopProcess};
 
 /// A process.
@@ -58,6 +61,10 @@ pub(crate) struct Process {
     pub(crate) buffer: u64,
     /// What happens when these are full: drop (the oldest) or block.
     pub(crate) overflow: &'static str,
+    /// Processor time that it has used, in seconds; null if it has ended or cannot be seen from here.
+    pub(crate) cpu_seconds: Option<f64>,
+    /// Bytes of memory that it has, resident; null as above.
+    pub(crate) memory: Option<u64>,
     /// Whether it was removed and runs on: its output is kept no more.
     pub(crate) removed: bool,
     /// Whether the command is a line for /bin/sh -c.
@@ -69,6 +76,7 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn new(info: &ProcessInfo, user: Option<String>) -> Self {
         let (exit_status, signal) = end(info.end());
+        let usage = Usage::of(info);
         Self {
             name: info.name.to_string(),
             id: info.id.to_string(),
@@ -92,6 +100,8 @@ impl Process {
                 papa_client::Overflow::Drop => "drop",
                 papa_client::Overflow::Block => "block",
             },
+            cpu_seconds: usage.map(|usage| usage.cpu.as_secs_f64()),
+            memory: usage.map(|usage| usage.memory),
             removed: info.removed,
             shell: info.shell,
             command: info.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),

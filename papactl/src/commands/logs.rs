@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use clap::Args;
 use papa_client::{ErrorKind, Mode, Name, Papa, ProcessInfo, Stream};
 
+use self::choice::Choice;
 use self::source::{Entry, Place, Source, View, What, Who};
 use self::writer::{Form, Names, Writer};
 use crate::complete;
@@ -16,6 +17,7 @@ use crate::names;
 use crate::time;
 use crate::waiter::{Waiter, Woken};
 
+mod choice;
 mod gate;
 mod lines;
 mod merge;
@@ -55,7 +57,19 @@ pub(crate) struct Logs {
     #[arg(long, value_name = "TIME", value_parser = time::moment)]
     since: Option<SystemTime>,
 
+    /// Only lines that are not newer: 10m, 19:38, or 2026-11-22T10:00
+    #[arg(long, value_name = "TIME", value_parser = time::moment, conflicts_with = "follow")]
+    until: Option<SystemTime>,
+
+    /// Only lines that contain this text, as it is
+    ///
+    /// Lines of standard error then go to standard output, too.
+    #[arg(long, short = 'g', value_name = "TEXT")]
+    grep: Option<String>,
+
     /// Only the last N lines of each process, and what comes then
+    ///
+    /// They are counted before --grep and --until choose among them.
     #[arg(
         long,
         short = 'n',
@@ -91,8 +105,9 @@ pub(crate) struct Logs {
     /// What was written out here is acknowledged to papad, which then need not keep it: it has room
     /// for more, and nobody is shown it again. The end of a process is taken as well, and so a
     /// process that has ended leaves the list. What could not be written stays with papad. As all is
-    /// taken, there is nothing to choose with --since, --tail, --stdout or --stderr.
-    #[arg(long, conflicts_with_all = ["since", "tail", "stdout", "stderr"])]
+    /// taken, there is nothing to choose with --since, --until, --grep, --tail, --stdout or
+    /// --stderr.
+    #[arg(long, conflicts_with_all = ["since", "until", "grep", "tail", "stdout", "stderr"])]
     take: bool,
 }
 
@@ -105,6 +120,7 @@ impl Logs {
         let waiter = Waiter::new()?;
         let view = self.view(context);
         let mut writer = Writer::new(self.form(context, &processes), self.follow, self.raw)?;
+        writer.choose(Choice { until: self.until, text: self.grep.clone() });
         let mut places = self.places(&papa, &processes)?;
         self.tell_what_is_lost(&processes, &mut writer)?;
 
@@ -159,7 +175,8 @@ impl Logs {
     }
 
     fn is_raw(&self, context: &Context) -> bool {
-        self.is_single() && !self.timestamps && !context.output.is_json()
+        let by_lines = self.timestamps || self.grep.is_some() || self.until.is_some();
+        self.is_single() && !by_lines && !context.output.is_json()
     }
 
     fn form(&self, context: &Context, processes: &[ProcessInfo]) -> Form {

@@ -13,6 +13,7 @@ use crate::output::{self, Column, Output, Row, Table, cell, number};
 use crate::shape::{self, Process};
 use crate::text::{self, Tone};
 use crate::time;
+use crate::usage::Usage;
 use crate::users::Users;
 
 mod watch;
@@ -20,7 +21,8 @@ mod watch;
 /// Show the processes that papad hosts
 ///
 /// UNREAD is output that is kept and that nobody has taken. LOST is output that was pushed out of
-/// the buffer before anybody took it. In a narrow terminal columns are left out, and the command is
+/// the buffer before anybody took it. CPU is the processor time and MEM the memory of the process
+/// itself, without its children. In a narrow terminal columns are left out, and the command is
 /// cut.
 #[derive(Debug, Args)]
 #[command(visible_alias = "ls")]
@@ -38,7 +40,7 @@ pub(crate) struct Ps {
     watch: bool,
 }
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 11] = [
     Column::fixed("NAME"),
     Column::fixed("STATE"),
     Column::ranked("PID", 7),
@@ -46,7 +48,9 @@ const COLUMNS: [Column; 9] = [
     Column::ranked("USER", 3),
     Column::ranked("UNREAD", 5),
     Column::ranked("LOST", 4),
-    Column::ranked("WATCHERS", 2),
+    Column::ranked("WATCHERS", 1),
+    Column::ranked("CPU", 2),
+    Column::ranked("MEM", 4),
     Column::cut("COMMAND"),
 ];
 
@@ -86,6 +90,7 @@ fn table(processes: &[ProcessInfo], users: &mut Users) -> Table {
 
 fn row(process: &ProcessInfo, user: Option<String>) -> Row {
     let unread = shape::unread(process);
+    let usage = Usage::of(process);
     let lost = number(text::size(process.lost));
     vec![
         cell(&process.name),
@@ -96,6 +101,8 @@ fn row(process: &ProcessInfo, user: Option<String>) -> Row {
         number(text::size(unread)),
         if process.lost > 0 { lost.fg(Color::Red) } else { lost },
         number(process.watchers),
+        number(usage.map_or_else(String::new, |usage| time::short(usage.cpu))),
+        number(usage.map_or_else(String::new, |usage| text::size(usage.memory))),
         cell(text::command_line(&process.command)),
     ]
 }

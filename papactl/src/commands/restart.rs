@@ -14,6 +14,8 @@ use crate::stopping::Stopping;
 use crate::text;
 use crate::users::Users;
 
+mod preflight;
+
 /// How often what papad's server was killed over is asked for again.
 const MAX_TRIES: usize = 5;
 
@@ -49,6 +51,7 @@ impl Restart {
         let papa = context.connect()?;
         let (listed, kept) = self.look(&papa)?;
         let processes = names::handles(&papa, &listed)?;
+        preflight::check(&papa, processes.iter().map(|it| it.name().as_bytes()))?;
         // Whoever takes ends may take them off the list before they are made again.
         let builders: Vec<ProcessBuilder<Papa>> = processes
             .iter()

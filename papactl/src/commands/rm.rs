@@ -1,7 +1,7 @@
 //! `papactl rm`
 
 use clap::Args;
-use papa_client::ProcessInfo;
+use papa_client::{ErrorKind, Papa, ProcessInfo, Signal};
 
 use crate::complete;
 use crate::context::Context;
@@ -14,13 +14,17 @@ use crate::text;
 
 /// Remove processes that have ended, with what they wrote
 ///
-/// A process that runs is refused, and nothing is removed then. A wildcard stands for those that
-/// have ended.
+/// A process that runs is refused, and nothing is removed then, unless --force is given. A wildcard
+/// stands for those that have ended, and with --force for all.
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
     /// Names, or beginnings of names with a *
     #[arg(value_name = "NAME", required = true, add = complete::processes())]
     names: Vec<String>,
+
+    /// Kill those that run first, with their groups
+    #[arg(long, short = 'f', conflicts_with = "running")]
+    force: bool,
 
     /// Have papad forget those that run, too, while they run on: their output is kept no more, and
     /// their ends are not
@@ -32,7 +36,11 @@ impl Rm {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
         let mut processes = names::processes(&papa, &self.names)?;
-        if !self.running {
+        if self.force {
+            for process in processes.iter_mut().filter(|it| it.is_running()) {
+                *process = killed(&papa, process)?;
+            }
+        } else if !self.running {
             let is_named =
                 |it: &ProcessInfo| self.names.iter().any(|name| it.name == name.as_str());
             if let Some(process) = processes.iter().find(|it| it.is_running() && is_named(it)) {
@@ -55,6 +63,21 @@ impl Rm {
         }
         Ok(Exit::DONE)
     }
+}
+
+/// Kills a process with its group, and returns what papad has of it when it has ended.
+fn killed(papa: &Papa, info: &ProcessInfo) -> Result<ProcessInfo> {
+    let process = papa.process_listed(info.clone());
+    match process.signal_group(Signal::KILL) {
+        Err(error) if error.kind() == ErrorKind::Ended => {}
+        sent => sent?,
+    }
+    if process.wait_timeout(papa.deadline())?.is_none() {
+        let what = format!("{} was killed and does not end", info.name);
+        let hint = "what waits in the kernel, for a disk say, ends when that is over";
+        return Err(Failure::new(Exit::TOO_LATE, what).hint(hint));
+    }
+    Ok(process.reload()?.unwrap_or_else(|| info.clone()))
 }
 
 fn runs(process: &ProcessInfo) -> Failure {

@@ -33,8 +33,9 @@ const SHORTEST: Duration = Duration::from_millis(100);
 /// Watch processes by how much they write
 ///
 /// RATE is bytes a second since it was looked last, and beside it stands the last minute, from left
-/// to right. Keys: q ends it, the arrows, j, k, Page Up and Page Down move, s sorts by something
-/// else, p pauses, and ? shows them all.
+/// to right. CPU is processor time in percent of one processor, MEM memory, both of the process
+/// itself. In a narrow window columns are left out. Keys: q ends it, the arrows, j, k, Page Up and Page Down move, s sorts by something
+/// else, p pauses, Ctrl-Z stops it until fg, and ? shows them all.
 ///
 /// With --json no terminal is needed: it writes one object after each interval.
 #[derive(Debug, Args)]
@@ -103,6 +104,8 @@ fn shape(reading: &Reading, rates: &rates::Rates) -> shape::Top {
         written: process.next,
         unread: process.unread,
         lost: process.lost,
+        cpu_percent: rates.load(process.id),
+        memory: process.usage.map(|usage| usage.memory),
         command: process.command.clone(),
     });
     shape::Top {

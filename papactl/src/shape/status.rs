@@ -154,3 +154,13 @@ impl Session {
         }
     }
 }
+
+/// A papad that has ended.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "shutdown")]
+pub(crate) struct Shutdown {
+    /// The process id of its keeper.
+    pub(crate) pid: i32,
+    /// Processes that run on without it.
+    pub(crate) left_running: u64,
+}

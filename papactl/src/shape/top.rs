@@ -55,6 +55,11 @@ pub(crate) struct TopProcess {
     pub(crate) unread: u64,
     /// Bytes of output that were pushed out before anybody took them.
     pub(crate) lost: u64,
+    /// Processor time in the last interval, in percent of one processor; null if it has ended, was
+    /// not seen before, or cannot be seen from here.
+    pub(crate) cpu_percent: Option<u64>,
+    /// Bytes of memory that it has, resident; null if it has ended or cannot be seen from here.
+    pub(crate) memory: Option<u64>,
     /// Its command, as it would be typed.
     pub(crate) command: String,
 }

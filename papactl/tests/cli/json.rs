@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use papactl::Answers;
-use papad_tests::exact::{Exact, make_writer};
 use papad_tests::{Papad, ScratchDir};
 use serde_json::Value;
 
@@ -14,11 +13,14 @@ use crate::ctl::Ctl;
 const WITHOUT: [(&str, &str); 1] = [("lock", "the command's output is all there is")];
 
 /// A line for each command, in an order in which each has something to show.
-const LINES: [(&str, &str); 21] = [
+const LINES: [(&str, &str); 25] = [
     ("set", "set a 1"),
     ("get", "get a"),
     ("values", "values"),
     ("ps", "ps"),
+    ("inspect", "inspect writer --env"),
+    ("pause", "pause writer"),
+    ("resume", "resume writer"),
     ("socket make", "socket make web"),
     ("socket adopt", "socket adopt web --fd 0"),
     ("sockets", "sockets"),
@@ -36,6 +38,7 @@ const LINES: [(&str, &str); 21] = [
     ("status", "status"),
     ("doctor", "doctor"),
     ("upgrade", "upgrade"),
+    ("shutdown", "shutdown --leave-processes"),
 ];
 
 #[test]
@@ -62,7 +65,7 @@ fn every_key_that_is_written_is_documented_and_every_documented_key_is_written()
     let scratch = ScratchDir::new();
     let papad = Papad::builder().unix_path(scratch.join("papad")).start();
     let ctl = Ctl::over_unix(&papad);
-    make_writer(&mut Exact::tcp(&papad), "writer", "hello");
+    ctl.ok(&["run", "writer", "--", "/bin/sh", "-c", "echo hello; exec sleep 1000"]);
     // The log of a papad that has gone.
     let gone = scratch.join("gone");
     fs::write(format!("{gone}.log"), "a line\n").unwrap();
@@ -88,7 +91,7 @@ fn every_key_that_is_written_is_documented_and_every_documented_key_is_written()
             compare(line, &answers, documented[name], &value);
         }
     }
-    let ran = ctl.run(&["ps", "nothing", "--json"]);
+    let ran = Ctl::at(&gone).run(&["ps", "nothing", "--json"]);
     let error: Value = serde_json::from_str(&ran.error()).unwrap();
     compare("an error", &answers, &answers.error, &error);
 }

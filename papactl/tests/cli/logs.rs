@@ -421,3 +421,18 @@ fn names_that_are_not_there_are_told() {
     assert_eq!(ctl.fails(&["logs", "web"]).0, 3);
     assert_eq!(ctl.ok(&["logs", "web*"]), "");
 }
+
+#[test]
+fn lines_are_chosen_by_what_is_in_them_and_until_when() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    ctl.ok(&["run", "job", "--", "/bin/sh", "-c", "echo one; echo two >&2; echo three"]);
+    assert_eq!(ctl.run(&["wait", "job"]).status, Some(0));
+    assert_eq!(ctl.ok(&["logs", "job", "--grep", "o"]), "one\ntwo\n");
+    assert_eq!(ctl.ok(&["logs", "job", "--grep", "o", "--stdout"]), "one\n");
+    assert_eq!(ctl.ok(&["logs", "job", "--grep", "."]), "");
+    assert_eq!(ctl.ok(&["logs", "job", "--until", "1h"]), "");
+    assert_eq!(ctl.ok(&["logs", "job", "--until", "0s", "--since", "1h"]).lines().count(), 3);
+    assert_eq!(ctl.run(&["logs", "job", "--until", "1h", "-f"]).status, Some(2));
+    assert_eq!(ctl.run(&["logs", "job", "--grep", "o", "--take"]).status, Some(2));
+}

@@ -11,6 +11,7 @@ mod completing;
 mod descriptors;
 mod doctor;
 mod escaping;
+mod inspect;
 mod json;
 mod locks;
 mod logs;

@@ -19,7 +19,10 @@ fn processes_are_shown_with_what_matters_of_them() {
     let table = words(&table);
     assert_eq!(
         table[0],
-        ["NAME", "STATE", "PID", "AGE", "USER", "UNREAD", "LOST", "WATCHERS", "COMMAND"]
+        [
+            "NAME", "STATE", "PID", "AGE", "USER", "UNREAD", "LOST", "WATCHERS", "CPU", "MEM",
+            "COMMAND"
+        ]
     );
     assert_eq!(table[1][..3], ["end", "exit", "3"]);
     assert_eq!(table[2][..3], ["web", "running", &pid.to_string()]);

@@ -67,30 +67,40 @@ fn what_does_not_end_is_not_made_again_and_the_others_are() {
 }
 
 #[test]
-fn what_cannot_be_started_again_is_not_lost() {
+fn what_could_not_be_started_again_is_not_stopped() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
     let scratch = ScratchDir::new();
-    let program = scratch.join("program");
+    let (program, directory) = (scratch.join("program"), scratch.join("directory"));
+    fs::create_dir(&directory).unwrap();
     fs::write(&program, "#!/bin/sh\nexec sleep 1000\n").unwrap();
     let let_run = |mode| fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
     let_run(0o755);
-    ctl.ok(&["run", "web", "--", &program]);
-    let made_of = show(&papad, "web");
-    let_run(0o644);
-    for _ in 0..2 {
+    ctl.ok(&["run", "web", "-C", &directory, "-E", "TOKEN=secret", "--", &program]);
+    let (pid, made_of) = (of(&ctl, "web", "pid"), show(&papad, "web"));
+    let refused = |why: String| {
         let (status, error) = ctl.fails(&["restart", "web"]);
+        let expected =
+            format!("papactl: web could not be started again: {why}; nothing was stopped");
+        assert!(error.starts_with(&expected), "{error}");
         assert_eq!(status, 1);
-        let begin = "papactl: web has ended and cannot be started again: Bad command";
-        let end = "; put that right, and \"papactl restart web\" tries once more";
-        assert!(error.starts_with(begin) && error.ends_with(end), "{error}");
-        assert_eq!(ctl.ok(&["get", "papactl.restart.web"]), format!("{made_of}\n"));
-    }
+        assert_eq!(of(&ctl, "web", "pid"), pid);
+    };
+    let_run(0o644);
+    refused(format!("the command cannot be run: Permission denied: {program}"));
+    fs::rename(&program, format!("{program}.gone")).unwrap();
+    refused(format!("the command cannot be run: No such file or directory: {program}"));
+    fs::rename(format!("{program}.gone"), &program).unwrap();
     let_run(0o755);
-    let line = ctl.ok(&["restart", "web"]);
-    assert_eq!(line, format!("web runs as pid {}\n", of(&ctl, "web", "pid")));
-    assert_eq!(show(&papad, "web"), made_of);
+    fs::remove_dir(&directory).unwrap();
+    let why = "No such file or directory (os error 2)";
+    refused(format!("the directory {directory} cannot be entered: {why}"));
+    // Nothing of it is left anywhere else.
     assert_eq!(ctl.json(&["values"]), json!([]));
+    fs::create_dir(&directory).unwrap();
+    ctl.ok(&["restart", "web"]);
+    assert_ne!(of(&ctl, "web", "pid"), pid);
+    assert_eq!(show(&papad, "web"), made_of);
 }
 
 #[test]

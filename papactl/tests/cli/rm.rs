@@ -51,3 +51,15 @@ fn what_runs_is_refused_unless_it_is_to_be_forgotten() {
     ctl.ok(&["stop", "web"]);
     eventually("it has left the list", || ctl.json(&["ps", "web*"]) == json!([]));
 }
+
+#[test]
+fn what_runs_is_killed_first_if_that_is_asked_for() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let pid = make_writer(&mut Exact::tcp(&papad), "web", "");
+    make_writer(&mut Exact::tcp(&papad), "job", "");
+    ctl.ok(&["stop", "job"]);
+    assert_eq!(ctl.ok(&["rm", "-f", "*"]), "job is removed\nweb is removed\n");
+    assert!(procfs::stat(pid).is_none_or(|it| it.is_zombie()));
+    assert_eq!(ctl.json(&["ps"]), json!([]));
+}

@@ -40,7 +40,23 @@ impl Terminal {
         (rows, columns): (u16, u16),
         environment: &[(&str, &str)],
     ) -> Self {
-        let pty = native_pty_system().openpty(size(rows, columns)).unwrap();
+        Self::start_on((rows, columns), (rows, columns), ctl, words, environment)
+    }
+
+    /// Starts papactl on a terminal that says of itself that it has no columns and rows.
+    pub(crate) fn start_without_size(ctl: &Ctl, words: &[&str]) -> Self {
+        Self::start_on((0, 0), (24, 80), ctl, words, &[])
+    }
+
+    /// On a terminal that says that it has one size, and has another.
+    fn start_on(
+        said: (u16, u16),
+        (rows, columns): (u16, u16),
+        ctl: &Ctl,
+        words: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let pty = native_pty_system().openpty(size(said.0, said.1)).unwrap();
         let mut command = CommandBuilder::new(Ctl::program());
         command.args(words);
         command.env("PAPA_ENDPOINT", ctl.endpoint());

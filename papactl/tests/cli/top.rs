@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use papad_tests::Papad;
 use papad_tests::exact::{Exact, make_writer, number_of, script};
+use papad_tests::{Papad, eventually, procfs};
 use serde_json::{Value, json};
 
 use crate::ctl::Ctl;
@@ -218,4 +218,42 @@ fn elsewhere_ps_writes_the_table_again_when_it_has_changed() {
     assert_eq!(names(&next()), ["a"]);
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_until_it_goes_on() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_writer(&mut Exact::tcp(&papad), "web", "hello");
+    for words in [&["top", "-d", "100ms"][..], &["ps", "--watch"]] {
+        let mut terminal = Terminal::start(&ctl, words, (12, 100));
+        terminal.wait_for("web is shown", |screen| line_of(screen, "web").is_some());
+        let pid = terminal.pid();
+        let is_stopped = || procfs::stat(pid).is_some_and(|it| it.state == 'T');
+        terminal.send("\u{1a}");
+        eventually("papactl stands still", is_stopped);
+        eventually("the terminal is as it was", || is_restored(&terminal));
+        kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+        terminal.wait_for("it is drawn again", |screen| line_of(screen, "web").is_some());
+        kill(Pid::from_raw(pid), Signal::SIGTSTP).unwrap();
+        eventually("it stands still again", is_stopped);
+        kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+        eventually("it goes on", || !is_stopped());
+        terminal.send("q");
+        assert_eq!(terminal.wait().0, 0);
+        assert!(is_restored(&terminal));
+    }
+}
+
+#[test]
+fn a_terminal_that_does_not_know_its_size_is_drawn_on() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_writer(&mut Exact::tcp(&papad), "web", "hello");
+    for words in [&["top", "-d", "100ms"][..], &["ps", "--watch"]] {
+        let mut terminal = Terminal::start_without_size(&ctl, words);
+        terminal.wait_for("web is shown", |screen| line_of(screen, "web").is_some());
+        terminal.send("q");
+        assert_eq!(terminal.wait().0, 0);
+    }
 }

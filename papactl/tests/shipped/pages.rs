@@ -45,8 +45,11 @@ fn page(command: &Command, name: &str) -> String {
         man.render_subcommands_section(&mut page).unwrap();
     }
     let mut rest = Roff::new();
-    if let Some(exit) = command.get_after_long_help() {
-        exit_status(&mut rest, &exit.to_string());
+    if let Some(text) = command.get_after_long_help().map(ToString::to_string) {
+        match text.strip_prefix("Examples:\n") {
+            Some(text) => examples(&mut rest, text),
+            None => exit_status(&mut rest, &text),
+        }
     }
     see_also(&mut rest, name);
     rest.to_writer(&mut page).unwrap();
@@ -82,6 +85,17 @@ fn exit_status(roff: &mut Roff, text: &str) {
                 roff.control("PP", []).text([roman(line)]);
             }
         }
+    }
+}
+
+/// What is typed, and below that what it does.
+fn examples(roff: &mut Roff, text: &str) {
+    roff.control("SH", ["EXAMPLES"]);
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    for example in lines.chunks(2) {
+        let [line, what] = example else { panic!("an example has two lines: {example:?}") };
+        roff.control("TP", []);
+        roff.text([bold(*line)]).text([roman(*what)]);
     }
 }
 

@@ -10,6 +10,7 @@ use anstyle::{AnsiColor, Style};
 use papa_client::{Name, ProcessId, Stream};
 use unicode_width::UnicodeWidthStr;
 
+use super::choice::Choice;
 use super::lines::Line;
 use super::source::{Entry, What, Who};
 use crate::escape::{self, Escaper};
@@ -56,6 +57,8 @@ pub(super) struct Writer {
     with_ends: bool,
     /// For stdout and stderr, where they are terminals that are not to obey what is written.
     escapers: [Option<Escaper>; 2],
+    /// Which lines are written.
+    choice: Choice,
     /// Without the standard library's buffer, which knows lines: output need not have any.
     stdout: BufWriter<File>,
 }
@@ -106,10 +109,19 @@ impl Writer {
         let stdout = io::stdout().as_fd().try_clone_to_owned();
         let stdout = stdout.map_err(|error| Failure::io("there is no standard output", &error))?;
         let escapers = Escaper::of_streams(is_raw);
-        Ok(Self { form, with_ends, escapers, stdout: BufWriter::new(stdout.into()) })
+        let (choice, stdout) = (Choice::default(), BufWriter::new(stdout.into()));
+        Ok(Self { form, with_ends, escapers, choice, stdout })
+    }
+
+    /// Writes only these lines from now on.
+    pub(super) fn choose(&mut self, choice: Choice) {
+        self.choice = choice;
     }
 
     pub(super) fn write(&mut self, entry: &Entry) -> Result<()> {
+        if matches!(&entry.what, What::Line(_, line) if !self.choice.wants(line)) {
+            return Ok(());
+        }
         if matches!(self.form, Form::Json) {
             return self.json(entry);
         }

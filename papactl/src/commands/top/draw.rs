@@ -18,25 +18,36 @@ const MAX_NAME: usize = 32;
 /// Columns of a graph: each bar stands for three seconds.
 const GRAPH: u16 = 20;
 
-const HELP: [&str; 8] = [
+/// What the first line begins with.
+const TITLE: &str = "papad";
+
+const HELP: [&str; 9] = [
     "q, Ctrl-C         end",
     "up, down, k, j    move by one",
     "Page Up, Down     move by a page",
     "Home, End         to the first, the last",
     "s                 sort by rate, unread, name",
     "p                 pause, and go on",
+    "Ctrl-Z            stop, until fg",
     "?                 this help",
     "any key           back",
 ];
 
-/// A column: its header, how wide it is, and how wide the window has to be for it.
+/// A column: its header, and how wide it is. The columns of the least rank go first when the window
+/// is too narrow.
 struct Column {
     header: &'static str,
-    width: Constraint,
-    from: u16,
+    width: u16,
+    rank: u8,
     is_number: bool,
     cell: fn(&State, &Process) -> (String, Style),
 }
+
+/// Columns between two columns.
+const GAP: u16 = 2;
+
+/// What the command, which takes all that is left, has at least.
+const LEAST_COMMAND: u16 = 12;
 
 pub(super) fn draw(state: &State, frame: &mut Frame) {
     let area = frame.area();
@@ -47,8 +58,8 @@ pub(super) fn draw(state: &State, frame: &mut Frame) {
         Constraint::Length(1),
     ])
     .areas(area);
-    frame.render_widget(papad_line(state), papad);
-    frame.render_widget(totals_line(state), totals);
+    frame.render_widget(papad_line(state, area.width), papad);
+    frame.render_widget(totals_line(state, area.width), totals);
     draw_table(state, frame, table);
     let hints = " q quit   s sort   p pause   ? help";
     frame.render_widget(Line::styled(hints, Style::new().add_modifier(Modifier::DIM)), keys);
@@ -58,7 +69,7 @@ pub(super) fn draw(state: &State, frame: &mut Frame) {
 }
 
 /// The first line: papad, or why it is not known.
-fn papad_line(state: &State) -> Line<'_> {
+fn papad_line(state: &State, width: u16) -> Line<'_> {
     if let Some(trouble) = &state.trouble {
         let style = state.tone(Tone::Bad).add_modifier(Modifier::BOLD);
         return Line::styled(format!("papad does not answer: {trouble}"), style);
@@ -67,20 +78,19 @@ fn papad_line(state: &State) -> Line<'_> {
         return Line::from("papad ...");
     };
     let starts = if papad.starts == 1 { String::new() } else { format!(" #{}", papad.starts) };
-    let rest = format!(
-        " {}  up {}  server {}{starts}  {}  {}/{} descriptors",
-        papad.version,
-        time::short(papad.uptime),
-        papad.server,
+    let parts = [
+        format!(" {}", papad.version),
+        format!("up {}", time::short(papad.uptime)),
+        format!("server {}{starts}", papad.server),
         counted(papad.sessions, "session", "sessions"),
-        papad.descriptors,
-        papad.descriptors_allowed
-    );
-    Line::from(vec![Span::styled("papad", Modifier::BOLD), rest.into()])
+        format!("{}/{} descriptors", papad.descriptors, papad.descriptors_allowed),
+    ];
+    let rest = fitting(&parts, usize::from(width).saturating_sub(TITLE.len()));
+    Line::from(vec![Span::styled(TITLE, Modifier::BOLD), rest.into()])
 }
 
 /// The second line: all processes together.
-fn totals_line(state: &State) -> Line<'_> {
+fn totals_line(state: &State, width: u16) -> Line<'_> {
     let all = &state.processes;
     let running = all.iter().filter(|process| process.is_running).count();
     let sum = |what: fn(&Process) -> u64| text::size(all.iter().map(what).sum());
@@ -89,56 +99,82 @@ fn totals_line(state: &State) -> Line<'_> {
         Sort::Unread => "unread",
         Sort::Name => "name",
     };
-    let totals = format!(
-        "{}, {running} running  {}/s  {} unread  {} lost  by {sort}",
-        counted(all.len(), "process", "processes"),
-        text::size(state.rates.total()),
-        sum(|process| process.unread),
-        sum(|process| process.lost),
-    );
+    let parts = [
+        format!("{}, {running} running", counted(all.len(), "process", "processes")),
+        format!("{}/s", text::size(state.rates.total())),
+        format!("{} unread", sum(|process| process.unread)),
+        format!("{} lost", sum(|process| process.lost)),
+        format!("by {sort}"),
+    ];
     let paused = if state.is_paused { "  PAUSED" } else { "" };
+    let totals = fitting(&parts, usize::from(width).saturating_sub(paused.len()));
     Line::from(vec![totals.into(), Span::styled(paused, Modifier::BOLD)])
+}
+
+/// As many of the parts as there is room for, the first ones first.
+fn fitting(parts: &[String], width: usize) -> String {
+    let mut line = String::new();
+    for part in parts {
+        let gap = if line.is_empty() { "" } else { "  " };
+        if !line.is_empty() && line.width() + gap.len() + part.width() > width {
+            break;
+        }
+        line.push_str(gap);
+        line.push_str(part);
+    }
+    line
 }
 
 fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
-fn columns(state: &State) -> Vec<Column> {
+/// The columns that there is room for.
+fn columns(state: &State, width: u16) -> Vec<Column> {
     let names = state.processes.iter().map(|process| process.name.width());
     let name = names.max().unwrap_or(0).clamp(4, MAX_NAME) as u16;
-    let column = |header, width, from, is_number, cell| Column {
-        header,
-        width: Constraint::Length(width),
-        from,
-        is_number,
-        cell,
-    };
-    vec![
-        column("NAME", name, 0, false, |_, it| (it.name.clone(), Style::new())),
-        column("STATE", 8, 0, false, |state, it| (it.state.0.clone(), state.tone(it.state.1))),
-        column("RATE", 6, 0, true, |state, it| {
+    // Something is to be seen beside a long name.
+    let name = name.min((width / 3).max(4));
+    let column =
+        |header, width, rank, is_number, cell| Column { header, width, rank, is_number, cell };
+    let mut columns = vec![
+        column("NAME", name, 9, false, |_, it| (it.name.clone(), Style::new())),
+        column("STATE", 8, 8, false, |state, it| (it.state.0.clone(), state.tone(it.state.1))),
+        column("RATE", 6, 7, true, |state, it| {
             let rate = state.rates.of(it.id);
             (rate.map_or_else(|| "-".to_owned(), text::size), Style::new())
         }),
-        column("LAST MINUTE", GRAPH, 64, false, |state, it| {
+        column("LAST MINUTE", GRAPH, 1, false, |state, it| {
             (state.rates.graph(it.id, GRAPH.into()), state.tone(Tone::Good))
         }),
-        column("UNREAD", 6, 40, true, |_, it| (text::size(it.unread), Style::new())),
-        column("LOST", 5, 48, true, |state, it| {
+        column("UNREAD", 6, 5, true, |_, it| (text::size(it.unread), Style::new())),
+        column("LOST", 5, 4, true, |state, it| {
             let tone = if it.lost > 0 { Tone::Bad } else { Tone::Plain };
             (text::size(it.lost), state.tone(tone))
         }),
-        Column {
-            width: Constraint::Fill(1),
-            ..column("COMMAND", 0, 56, false, |_, it| (it.command.clone(), Style::new()))
-        },
-    ]
+        column("CPU", 5, 6, true, |state, it| {
+            let load = state.rates.load(it.id);
+            (load.map_or_else(|| "-".to_owned(), |load| format!("{load}%")), Style::new())
+        }),
+        column("MEM", 5, 3, true, |_, it| {
+            let memory = it.usage.map(|usage| text::size(usage.memory));
+            (memory.unwrap_or_else(|| "-".to_owned()), Style::new())
+        }),
+        column("COMMAND", LEAST_COMMAND, 2, false, |_, it| (it.command.clone(), Style::new())),
+    ];
+    let needed = |columns: &[Column]| -> u32 {
+        columns.iter().map(|column| u32::from(column.width) + u32::from(GAP)).sum()
+    };
+    while needed(&columns) > u32::from(width) + u32::from(GAP) && columns.len() > 1 {
+        let least = columns.iter().enumerate().min_by_key(|(_, column)| column.rank);
+        let Some((least, _)) = least else { break };
+        columns.remove(least);
+    }
+    columns
 }
 
 fn draw_table(state: &State, frame: &mut Frame, area: Rect) {
-    let mut columns = columns(state);
-    columns.retain(|column| column.from <= area.width);
+    let columns = columns(state, area.width);
     let aligned = |column: &Column, text: String| {
         let line = Line::from(text);
         Cell::from(if column.is_number { line.right_aligned() } else { line })
@@ -151,8 +187,11 @@ fn draw_table(state: &State, frame: &mut Frame, area: Rect) {
     });
     let header = Row::new(columns.iter().map(|column| aligned(column, column.header.to_owned())));
     let header = header.style(Style::new().add_modifier(Modifier::REVERSED));
-    let widths = columns.iter().map(|column| column.width);
-    frame.render_widget(Table::new(rows, widths).header(header).column_spacing(2), area);
+    let widths = columns.iter().map(|column| match column.header {
+        "COMMAND" => Constraint::Fill(1),
+        _ => Constraint::Length(column.width),
+    });
+    frame.render_widget(Table::new(rows, widths).header(header).column_spacing(GAP), area);
 }
 
 fn draw_help(frame: &mut Frame, area: Rect) {
@@ -196,14 +235,14 @@ mod tests {
     #[test]
     fn a_wide_window_shows_all() {
         assert_eq!(
-            shown(&state(8), (80, 8)),
+            shown(&state(8), (100, 8)),
             [
                 "papad 0.1.0  up 1m30s  server 42  3 sessions  20/1024 descriptors",
                 "3 processes, 3 running  5.8k/s  17k unread  0 lost  by rate",
-                "NAME  STATE       RATE  LAST MINUTE           UNREAD   LOST  COMMAND",
-                "b     running     2.9k                     █    4.8k      0  /bin/b",
-                "a     running     1.9k                     █     10k      0  /bin/a",
-                "c     running     1000                     █    1.9k      0  /bin/c",
+                "NAME  STATE       RATE  LAST MINUTE           UNREAD   LOST    CPU    MEM  COMMAND",
+                "b     running     2.9k                     █    4.8k      0      -      -  /bin/b",
+                "a     running     1.9k                     █     10k      0      -      -  /bin/a",
+                "c     running     1000                     █    1.9k      0      -      -  /bin/c",
                 "",
                 " q quit   s sort   p pause   ? help",
             ]
@@ -213,9 +252,13 @@ mod tests {
     #[test]
     fn a_narrow_window_shows_what_matters_most() {
         let header = |columns| shown(&state(8), (columns, 8))[2].clone();
-        assert_eq!(header(60), "NAME  STATE       RATE  UNREAD   LOST  COMMAND");
-        assert_eq!(header(50), "NAME  STATE       RATE  UNREAD   LOST");
-        assert_eq!(header(30), "NAME  STATE       RATE");
+        assert_eq!(header(60), "NAME  STATE       RATE  UNREAD   LOST    CPU    MEM");
+        assert_eq!(header(50), "NAME  STATE       RATE  UNREAD   LOST    CPU");
+        assert_eq!(header(30), "NAME  STATE       RATE    CPU");
+        assert_eq!(shown(&state(8), (30, 8))[0], "papad 0.1.0  up 1m30s");
+        let lines = shown(&state(8), (60, 8));
+        assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:?}");
+        assert_eq!(lines[0], "papad 0.1.0  up 1m30s  server 42  3 sessions");
         assert_eq!(shown(&state(1), (10, 1)).len(), 1);
     }
 

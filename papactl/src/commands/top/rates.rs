@@ -26,6 +26,10 @@ pub(super) struct Rates {
 struct Meter {
     /// The end of its output.
     next: u64,
+    /// Processor time until then.
+    cpu: Option<Duration>,
+    /// Processor time of the last interval, in percent of one processor.
+    load: Option<u64>,
     /// Bytes a second, and when that was measured. Nothing is older than a minute.
     history: VecDeque<(Instant, u64)>,
 }
@@ -39,10 +43,10 @@ impl Rates {
         let before = self.at.replace(reading.at);
         let mut meters = BTreeMap::new();
         for process in &reading.processes {
-            let (known, mut history) = match self.meters.remove(&process.id) {
-                Some(meter) => (meter.next, meter.history),
+            let (known, known_cpu, mut history) = match self.meters.remove(&process.id) {
+                Some(meter) => (meter.next, meter.cpu, meter.history),
                 // It was not there the last time: all of its output is of this while.
-                None => (0, VecDeque::new()),
+                None => (0, None, VecDeque::new()),
             };
             let time = before.map(|before| reading.at.saturating_duration_since(before));
             if let Some(time) = time.filter(|time| !time.is_zero()) {
@@ -53,7 +57,11 @@ impl Rates {
             while history.front().is_some_and(|(at, _)| is_old(*at)) {
                 history.pop_front();
             }
-            meters.insert(process.id, Meter { next: process.next, history });
+            let cpu = process.usage.map(|usage| usage.cpu);
+            let used = cpu.zip(known_cpu).map(|(cpu, known)| cpu.saturating_sub(known));
+            let load = used.zip(time.filter(|time| !time.is_zero()));
+            let load = load.map(|(used, time)| percent(used, time));
+            meters.insert(process.id, Meter { next: process.next, cpu, load, history });
         }
         self.meters = meters;
     }
@@ -61,6 +69,12 @@ impl Rates {
     /// Bytes a second of a process; `None` before there is anything to compare with.
     pub(super) fn of(&self, id: ProcessId) -> Option<u64> {
         self.meters.get(&id)?.history.back().map(|(_, rate)| *rate)
+    }
+
+    /// Processor time of a process in the last interval, in percent of one processor; `None` before
+    /// there is anything to compare with.
+    pub(super) fn load(&self, id: ProcessId) -> Option<u64> {
+        self.meters.get(&id)?.load
     }
 
     /// Bytes a second of all processes.
@@ -87,6 +101,10 @@ impl Rates {
         let most = bars.iter().copied().max().unwrap_or(0);
         bars.into_iter().map(|rate| bar(rate, most)).collect()
     }
+}
+
+fn percent(used: Duration, time: Duration) -> u64 {
+    u64::try_from(used.as_micros() * 100 / time.as_micros().max(1)).unwrap_or(u64::MAX)
 }
 
 /// A bar for a part of the most. Anything but nothing is seen.

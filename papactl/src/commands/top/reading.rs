@@ -6,6 +6,7 @@ use papa_client::{Papa, ProcessId, ProcessInfo, Result};
 
 use crate::shape;
 use crate::text::{self, Tone};
+use crate::usage::Usage;
 
 /// papad and its processes.
 #[derive(Debug, Clone)]
@@ -38,6 +39,8 @@ pub(super) struct Process {
     pub(super) next: u64,
     pub(super) unread: u64,
     pub(super) lost: u64,
+    /// What it uses; `None` if it has ended, or cannot be seen from here.
+    pub(super) usage: Option<Usage>,
     pub(super) command: String,
 }
 
@@ -70,6 +73,7 @@ impl Process {
             next: info.next,
             unread: shape::unread(info),
             lost: info.lost,
+            usage: Usage::of(info),
             command: text::command_line(&info.command),
         }
     }

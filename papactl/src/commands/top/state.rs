@@ -166,6 +166,7 @@ pub(super) mod tests {
             next,
             unread: next,
             lost: 0,
+            usage: None,
             command: format!("/bin/{name}"),
         }
     }
