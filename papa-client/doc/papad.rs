@@ -49,6 +49,25 @@ impl Papad {
         self.directory.join("papad")
     }
 
+    /// Kills its server with SIGKILL. Another takes its place.
+    pub(crate) fn kill_server(&self) {
+        let keeper = self.keeper.id().to_string();
+        let is_server = |pid: &str| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name, the state and the parent's pid.
+            stat.contains(&format!("(papad: server) S {keeper} "))
+        };
+        loop {
+            let all = fs::read_dir("/proc").unwrap().flatten();
+            let mut pids = all.filter_map(|entry| entry.file_name().into_string().ok());
+            if let Some(server) = pids.find(|pid| is_server(pid)) {
+                let _ = Command::new("/bin/sh").args(["-c", "kill -9 $0", &server]).status();
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// A directory that is there for as long as this papad is.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory

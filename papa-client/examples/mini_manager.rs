@@ -1,15 +1,16 @@
 //! A small process manager: it starts what a file names, starts again what ends, and ends what the
-//! file names no more. It may be killed and run again at any time; its processes do not notice.
+//! file names no more. It may be killed and run again at any time; its processes do not notice. Nor
+//! does it end when papad's server is killed. There is one at a time: it ends if it loses its lock.
 //!
 //! `mini_manager FILE`, where each line of the file is a name, a space, and a line of shell.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
 use std::fs;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::time::{Duration, Instant};
 
-use papa_client::{Batch, Endpoint, Event, Lock, Papa, Watcher};
+use papa_client::{Batch, Endpoint, ErrorKind, Event, Lock, Papa, Watcher};
 
 /// What the names of this manager's processes begin with.
 const PREFIX: &str = "mini.";
@@ -17,8 +18,6 @@ const PREFIX: &str = "mini.";
 const GRACE: Duration = Duration::from_secs(5);
 /// How long to wait before a process is started again.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often to look whether the lock is still held.
-const LOOK: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let file = std::env::args_os().nth(1).unwrap_or_default();
@@ -36,6 +35,11 @@ fn manage(text: &str) -> Result<(), Box<dyn Error>> {
     let endpoint = Endpoint::from_env()?;
     let papa = Papa::connect_or_start(&endpoint)?;
     let lock = Lock::try_acquire(&endpoint, "mini-manager")?.ok_or("another one is at work")?;
+    // Whatever this program is doing when the lock is lost, another one may begin to do.
+    let _lock = lock.keep(|lost| {
+        eprintln!("mini_manager: {lost}");
+        process::exit(1);
+    })?;
     let manager = Manager { papa, commands: read(text) };
     // Watching comes first: what ends from now on is seen.
     let watcher = manager.papa.watch([format!("{PREFIX}*")]).start()?;
@@ -43,13 +47,24 @@ fn manage(text: &str) -> Result<(), Box<dyn Error>> {
     for name in manager.commands.keys() {
         manager.start(name)?;
     }
-    manager.run(watcher, &lock)
+    manager.run(watcher)
 }
 
 /// Names, and what they are to run.
 fn read(text: &str) -> BTreeMap<String, String> {
     let services = text.lines().filter_map(|line| line.split_once(' '));
     services.map(|(name, command)| (format!("{PREFIX}{name}"), command.to_owned())).collect()
+}
+
+/// Asks for a change, and again if papad's server was killed meanwhile: nobody knows then whether it
+/// was made. So this is for changes that may be asked for twice.
+fn insist<T>(mut ask: impl FnMut() -> papa_client::Result<T>) -> papa_client::Result<T> {
+    loop {
+        match ask() {
+            Err(error) if error.kind() == ErrorKind::Disconnected => {}
+            result => return result,
+        }
+    }
 }
 
 struct Manager {
@@ -63,7 +78,7 @@ impl Manager {
     fn start(&self, name: &str) -> papa_client::Result<()> {
         let process = self.papa.process(name, &self.commands[name]).shell();
         let process = process.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin");
-        process.make().map(|_| ())
+        insist(|| process.make()).map(|_| ())
     }
 
     /// Ends what an earlier run has started, and what is not, or not any more, in the file.
@@ -75,23 +90,22 @@ impl Manager {
                 continue;
             }
             if let Some(process) = self.papa.process_named(&info.name)? {
-                eprintln!("{}: {}", info.name, process.stop(GRACE)?);
-                self.papa.remove_process(&info.name)?;
+                eprintln!("{}: {}", info.name, insist(|| process.stop(GRACE))?);
+                insist(|| self.papa.remove_process(&info.name))?;
             }
         }
         Ok(())
     }
 
-    /// Starts again what ends, for as long as nobody else has taken the lock.
-    fn run(&self, mut watcher: Watcher, lock: &Lock) -> Result<(), Box<dyn Error>> {
+    /// Starts again what ends.
+    fn run(&self, mut watcher: Watcher) -> Result<(), Box<dyn Error>> {
         let mut ended: VecDeque<(Instant, String)> = VecDeque::new();
         loop {
             let next = ended.front().map(|(at, _)| *at + PAUSE);
-            let wait = next.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()));
+            let wait =
+                next.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
             if let Some(batch) = watcher.next_timeout(wait)? {
                 ended.extend(self.handle(batch)?.into_iter().map(|name| (Instant::now(), name)));
-            } else if !lock.is_held() {
-                return Err("the lock is lost".into());
             }
             while ended.front().is_some_and(|(at, _)| at.elapsed() >= PAUSE) {
                 if let Some((_, name)) = ended.pop_front() {
@@ -119,7 +133,7 @@ impl Manager {
         batch.acknowledge();
         for name in &ended {
             // papad hears the acknowledgement some time; only now is the name free for sure.
-            self.papa.remove_process(name)?;
+            insist(|| self.papa.remove_process(name))?;
         }
         ended.retain(|name| self.commands.contains_key(name));
         Ok(ended)

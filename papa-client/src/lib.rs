@@ -223,7 +223,8 @@
 //! # Small things to remember
 //! papad holds values, too, for managers that must agree on something: see [`Papa::set`],
 //! [`Papa::compare_and_set`], and [`Papa::set_for_session`] for what is to vanish with who has set
-//! it. A [`Lock`] is made of these and keeps a second manager out.
+//! it. A [`Lock`] is made of these and keeps a second manager out; a [`KeptLock`] does so through the
+//! end of papad's server, too.
 //!
 //! ```
 //! # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }
@@ -284,7 +285,7 @@ mod wire;
 
 pub use endpoint::Endpoint;
 pub use error::{Error, ErrorKind, Result};
-pub use lock::Lock;
+pub use lock::{KeptLock, Lock, LockLost};
 pub use name::Name;
 pub use papa::Papa;
 pub use papa_protocol::frame::Stream;
@@ -305,8 +306,14 @@ mod tests {
     #[test]
     fn everything_may_go_to_other_threads() {
         fn assert_send_and_sync<T: Send + Sync>() {}
-        assert_send_and_sync::<(Papa, Process, Lock, Watcher, Batch, Error)>();
+        assert_send_and_sync::<(Papa, Process, Lock, KeptLock, Watcher, Batch, Error)>();
         #[cfg(feature = "tokio")]
-        assert_send_and_sync::<(tokio::Papa, tokio::Process, tokio::Lock, tokio::Watcher)>();
+        assert_send_and_sync::<(
+            tokio::Papa,
+            tokio::Process,
+            tokio::Lock,
+            tokio::KeptLock,
+            tokio::Watcher,
+        )>();
     }
 }

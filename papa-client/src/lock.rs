@@ -1,5 +1,8 @@
 //! A lock that keeps a second process manager out.
 
+mod kept;
+mod loss;
+
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
@@ -15,6 +18,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::name::Name;
 use crate::papa::Papa;
 
+pub use kept::KeptLock;
+pub use loss::LockLost;
+#[cfg(feature = "tokio")]
+pub(crate) use loss::Next;
+
+/// How long to believe that a lock is held, unless its session ends.
+pub(crate) const TIME_TO_ASK: Duration = Duration::from_secs(1);
+
 /// How long to wait before a lock is tried the second time, and at most before a later time.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
@@ -25,9 +36,10 @@ pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// value of its name. Its descriptor does not tell that; [`Lock::is_held`] does.
 ///
 /// It is released when it is dropped, when this program ends, however it ends, and when papad's
-/// server does: papad then starts another server, but the session is over. Whoever relies on the
-/// lock therefore asks [`Lock::is_held`] before each thing that two must not do at the same time,
-/// or polls its descriptor.
+/// server does: papad then starts another server, but the session is over. A program that is to go
+/// on then has the lock [kept](Lock::keep): it comes back by itself, and the program learns when it
+/// is really lost. Otherwise whoever relies on the lock asks [`Lock::is_held`] before each thing that
+/// two must not do at the same time, or polls its descriptor.
 ///
 /// ```
 /// # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }

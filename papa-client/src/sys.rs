@@ -144,16 +144,26 @@ fn descriptors_of(header: &libc::msghdr) -> Vec<OwnedFd> {
 /// Waits until something can be read, or a pidfd's process has ended. False when the deadline
 /// passed first.
 pub(crate) fn wait_readable(fd: impl AsFd, deadline: Deadline) -> io::Result<bool> {
+    Ok(wait_any_readable(&[fd.as_fd()], deadline)?.contains(&true))
+}
+
+/// Waits until any of these can be read. Says of each whether it can; of none when the deadline
+/// passed first.
+pub(crate) fn wait_any_readable(
+    fds: &[BorrowedFd<'_>],
+    deadline: Deadline,
+) -> io::Result<Vec<bool>> {
     loop {
         // Rounded up: waking a moment early would only mean to ask again.
         let timeout = deadline.left().map_or(PollTimeout::NONE, |left| {
             PollTimeout::try_from(left.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
         });
-        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut fds, timeout) {
-            Ok(0) if deadline.has_passed() => return Ok(false),
-            Ok(0) | Err(Errno::EINTR) => {}
-            Ok(_) => return Ok(true),
+        let mut polled: Vec<PollFd<'_>> =
+            fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+        match poll(&mut polled, timeout) {
+            Ok(0) if !deadline.has_passed() => {}
+            Err(Errno::EINTR) => {}
+            Ok(_) => return Ok(polled.iter().map(|fd| fd.any().unwrap_or(true)).collect()),
             Err(errno) => return Err(errno.into()),
         }
     }

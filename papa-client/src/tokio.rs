@@ -36,11 +36,13 @@
 //! ```
 
 mod drive;
+mod kept_lock;
 mod lock;
 mod papa;
 mod process;
 mod watcher;
 
+pub use kept_lock::KeptLock;
 pub use lock::Lock;
 pub use papa::Papa;
 pub use process::Process;

@@ -166,6 +166,47 @@ fn the_manager_starts_again_what_ends_and_finds_what_runs() {
     end(&mut manager);
 }
 
+#[test]
+fn the_manager_outlives_papads_server_and_keeps_its_lock() {
+    let stage = Stage::set();
+    let (papa, papad) = (&stage.papa, &stage.papad);
+    let file = papad.directory().join("services");
+    fs::write(&file, "ends sleep 0.01; exit 3\n").unwrap();
+    let mut manager = spawn(stage.example("mini_manager").arg(&file));
+    let mut seen = std::collections::BTreeSet::new();
+    let holder = || papa.get("mini-manager").unwrap();
+    eventually("it has its lock", || holder().is_some());
+    let first = holder();
+    for kills in 1..=10 {
+        papad.kill_server();
+        eventually("it has its lock again, and goes on to start what ends", || {
+            seen.extend(papa.process_named("mini.ends").unwrap().map(|process| process.id()));
+            holder() == first && seen.len() > kills * 2
+        });
+        assert_eq!(manager.try_wait().unwrap(), None, "it has ended after {kills} kills");
+    }
+    let second = run(stage.example("mini_manager").arg(&file));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another one is at work"));
+    end(&mut manager);
+}
+
+#[test]
+fn the_manager_ends_when_its_lock_is_somebody_elses() {
+    let stage = Stage::set();
+    let (papa, papad) = (&stage.papa, &stage.papad);
+    let file = papad.directory().join("services");
+    fs::write(&file, "stays exec sleep 1000\n").unwrap();
+    let mut command = stage.example("mini_manager");
+    command.arg(&file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let manager = command.spawn().unwrap();
+    eventually("it has started all", || papa.process_named("mini.stays").unwrap().is_some());
+    papa.set("mini-manager", "another").unwrap();
+    let ended = manager.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(said, "mini_manager: the lock mini-manager is lost: somebody else has it\n");
+}
+
 fn spawn(command: &mut Command) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }

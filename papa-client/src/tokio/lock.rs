@@ -9,18 +9,15 @@ use super::Papa;
 use super::drive::Waiter;
 use crate::endpoint::Endpoint;
 use crate::error::{ErrorKind, Result};
-use crate::lock::{Claim, FIRST_PAUSE, LONGEST_PAUSE};
+use crate::lock::{Claim, FIRST_PAUSE, LONGEST_PAUSE, TIME_TO_ASK};
 use crate::name::Name;
-
-/// How long to believe that a lock is held, unless its session ends.
-const TIME_TO_ASK: Duration = Duration::from_secs(1);
 
 /// A lock that is held: [`papa_client::Lock`](crate::Lock) with calls to await.
 #[must_use = "a lock is released when it is dropped"]
 pub struct Lock {
-    papa: Papa,
-    claim: Claim,
-    waiter: Waiter,
+    pub(super) papa: Papa,
+    pub(super) claim: Claim,
+    pub(super) waiter: Waiter,
 }
 
 impl Lock {
@@ -67,7 +64,7 @@ impl Lock {
         }
     }
 
-    async fn claim(papa: &Papa, claim: &Claim) -> Result<Option<Self>> {
+    pub(super) async fn claim(papa: &Papa, claim: &Claim) -> Result<Option<Self>> {
         let waiter = Waiter::new(papa.duplicate_fd().await?)?;
         let is_held = papa.call(claim.acquire()?).await?;
         let (papa, claim) = (papa.clone(), claim.clone());

@@ -211,6 +211,29 @@ async fn a_lock_whose_value_was_removed_is_lost() {
 }
 
 #[tokio::test]
+async fn a_lock_that_is_kept_outlives_papads_server_until_it_is_taken() {
+    let hosted = Hosted::start();
+    let lock = Lock::try_acquire(&hosted.endpoint(), "manager").await.unwrap().unwrap().keep();
+    let value = || hosted.papa.get("manager").unwrap();
+    let before = value();
+    for _ in 0..3 {
+        hosted.papad.kill_server();
+        while value() != before {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+    hosted.papa.set("manager", "another").unwrap();
+    let lost = timeout(DEADLINE, lock.lost()).await.unwrap();
+    assert_eq!(lost.to_string(), "the lock manager is lost: somebody else has it");
+    assert!(!lock.release().await.unwrap());
+
+    hosted.papa.remove_values("*").unwrap();
+    let lock = Lock::try_acquire(&hosted.endpoint(), "manager").await.unwrap().unwrap().keep();
+    assert!(lock.release().await.unwrap());
+    assert!(hosted.papa.get("manager").unwrap().is_none());
+}
+
+#[tokio::test]
 async fn tasks_that_share_a_session_wait_at_the_same_time() {
     // One after the other, they would take longer than any machine holds up one of them.
     const TASKS: u32 = 400;

@@ -4,10 +4,11 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use papa_client::{Endpoint, ErrorKind, Lock, Papa};
-use papad_tests::{DEADLINE, wait_readable};
+use papad_tests::{DEADLINE, eventually, wait_readable};
 
 use crate::{Hosted, kind};
 
@@ -77,6 +78,71 @@ fn a_holder_learns_that_its_lock_is_lost_with_papads_server() {
     assert_eq!(kind(lock.check()), ErrorKind::Disconnected);
     assert_eq!(kind(lock.release()), ErrorKind::Disconnected);
     assert!(Lock::try_acquire(&hosted.endpoint(), "manager").unwrap().is_some());
+}
+
+#[test]
+fn a_lock_that_is_kept_outlives_papads_server() {
+    let hosted = Hosted::start();
+    let endpoint = hosted.endpoint();
+    let lock = Lock::try_acquire(&endpoint, "manager").unwrap().unwrap();
+    let lock = lock.keep(|lost| panic!("{lost}")).unwrap();
+    let value = || hosted.papa.get("manager").unwrap();
+    let before = value();
+    for _ in 0..5 {
+        hosted.papad.kill_server();
+        eventually("the lock is back", || value() == before);
+        assert!(lock.lost().is_none());
+    }
+    assert!(Lock::try_acquire(&endpoint, "manager").unwrap().is_none());
+    assert!(lock.release().unwrap());
+    assert!(Lock::try_acquire(&endpoint, "manager").unwrap().is_some());
+}
+
+#[test]
+fn the_loss_of_a_lock_that_is_kept_is_an_event() {
+    let hosted = Hosted::start();
+    let endpoint = hosted.endpoint();
+    for is_removed in [true, false] {
+        let lock = Lock::try_acquire(&endpoint, "manager").unwrap().unwrap();
+        let (tell, told) = mpsc::channel();
+        let lock = lock.keep(move |lost| tell.send(lost.to_string()).unwrap()).unwrap();
+        let expected = if is_removed {
+            assert!(hosted.papa.unset("manager").unwrap());
+            "the lock manager is lost: somebody has removed it"
+        } else {
+            hosted.papa.set("manager", "another").unwrap();
+            "the lock manager is lost: somebody else has it"
+        };
+        assert_eq!(told.recv_timeout(DEADLINE).unwrap(), expected);
+        assert!(wait_readable(&lock.as_fd()), "the lock's descriptor does not tell");
+        assert_eq!(lock.lost().unwrap().to_string(), expected);
+        assert!(!lock.release().unwrap());
+    }
+}
+
+#[test]
+fn a_lock_that_is_kept_is_lost_to_who_was_faster() {
+    let hosted = Hosted::start();
+    let lock = Lock::try_acquire(&hosted.endpoint(), "manager").unwrap().unwrap();
+    let (tell, told) = mpsc::channel();
+    hosted.papad.kill_server();
+    // Before there is anybody who would take it again. The server may end under the first try.
+    while hosted.papa.set("manager", "another").is_err() {}
+    let lock = lock.keep(move |lost| tell.send(lost.to_string()).unwrap()).unwrap();
+    assert_eq!(
+        told.recv_timeout(DEADLINE).unwrap(),
+        "the lock manager is lost: somebody else has it"
+    );
+    assert!(!lock.release().unwrap());
+}
+
+#[test]
+fn a_lock_that_is_kept_and_dropped_is_free() {
+    let hosted = Hosted::start();
+    let endpoint = hosted.endpoint();
+    let lock = Lock::try_acquire(&endpoint, "manager").unwrap().unwrap();
+    drop(lock.keep(|lost| panic!("{lost}")).unwrap());
+    assert!(Lock::acquire(&endpoint, "manager", DEADLINE).unwrap().is_held());
 }
 
 #[test]
