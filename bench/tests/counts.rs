@@ -11,7 +11,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use papad_tests::exact::Exact;
-use papad_tests::{Papad, ScratchDir, eventually};
+use papad_tests::{Papad, ScratchDir, eventually, skip};
 
 const PROCESSES: usize = 500;
 const WATCHERS: usize = 100;
@@ -88,7 +88,7 @@ fn processes_add_no_threads() {
 fn a_get_takes_three_system_calls() {
     const GETS: u64 = 500;
     if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: strace is not installed");
+        skip("strace", "there is no such program");
         return;
     }
     let papad = Papad::start();
@@ -106,7 +106,7 @@ fn a_get_takes_three_system_calls() {
     let mut said = BufReader::new(strace.stderr.take().unwrap()).lines();
     let first = said.next().unwrap().unwrap();
     if !first.contains("attached") {
-        eprintln!("skipped: {first}");
+        skip("strace", &first);
         let _ = strace.wait();
         return;
     }

@@ -11,6 +11,9 @@ use crate::fields::Line;
 pub struct Status {
     /// papad's version.
     pub version: String,
+    /// The beginning of the commit that it was built from, if that is known. An earlier papad does
+    /// not report it.
+    pub commit: Option<String>,
     /// The pid of its keeper, which is the service's pid.
     pub pid: i32,
     /// The pid of its server, which ends and starts as it is upgraded or killed.
@@ -97,6 +100,7 @@ impl Status {
             .ok_or_else(|| line.bad("descriptors"))?;
         Ok(Self {
             version: line.text("version")?,
+            commit: line.maybe_text("commit").filter(|commit| commit != "unknown"),
             pid: line.number("pid")?,
             server: line.number("server")?,
             uptime: Duration::from_secs(line.number("uptime")?),
@@ -156,6 +160,14 @@ mod tests {
 
     fn limits(more: &str) -> Vec<LimitUse> {
         Status::parse(&[format!("{LINE}{more}").into_bytes()]).unwrap().limits
+    }
+
+    #[test]
+    fn a_commit_may_be_unknown() {
+        let commit =
+            |more: &str| Status::parse(&[format!("{LINE}{more}").into_bytes()]).unwrap().commit;
+        assert_eq!(commit(" commit=0123456789ab").as_deref(), Some("0123456789ab"));
+        assert_eq!((commit(" commit=unknown"), commit("")), (None, None));
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod sys;
 mod systemd;
 mod unix_endpoint;
 mod values;
+mod version;
 
 use std::process::ExitCode;
 
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Request::Run(options)) => launch::run(&options),
         Ok(Request::Version) => {
-            println!("papad {}", env!("CARGO_PKG_VERSION"));
+            println!("{}", version::full());
             ExitCode::SUCCESS
         }
         Ok(Request::Help) => {

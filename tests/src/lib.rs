@@ -23,6 +23,7 @@ pub mod procfs;
 mod python;
 mod scratch;
 mod session;
+mod skip;
 #[expect(unsafe_code, reason = "all that the tests have of it is there")]
 mod sys;
 mod systemd;
@@ -39,6 +40,7 @@ pub use papad::Papad;
 pub use python::run_python;
 pub use scratch::ScratchDir;
 pub use session::{BANNER, Session, argument, field, shell};
+pub use skip::skip;
 pub use sys::{Attribute, attribute, find_key, heed_signals, join_keyring_with_a_key};
 pub use systemd::FakeSystemd;
 pub use watching::{Frame, Recording, Stream, Watched};

@@ -8,6 +8,8 @@ use std::thread;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn, sockopt};
 
+use crate::skip;
+
 /// A port of 127.0.0.1 that nobody else is given, by bind(2) or connect(2), for as long as the
 /// socket that is bound there lives. It is not listened on, and bound with `SO_REUSEADDR`, so that
 /// whoever asks for this very port in the same way, as papad does, has it.
@@ -26,7 +28,7 @@ pub fn reserve_port() -> (OwnedFd, u16) {
 pub fn has_ip() -> bool {
     let has = Command::new("ip").arg("-V").stdout(Stdio::null()).status().is_ok();
     if !has {
-        eprintln!("skipped, because there is no program ip: it is in Debian's package iproute2");
+        skip("ip", "there is no program ip: it is in Debian's package iproute2");
     }
     has
 }

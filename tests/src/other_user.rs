@@ -5,17 +5,18 @@ use std::thread;
 
 use nix::unistd::Uid;
 
+use crate::skip;
 use crate::sys;
 
 /// The user, and group, that owns nothing.
 pub const NOBODY: u32 = 65534;
 
-/// Whether this process may become somebody else. A test that needs that says why it is skipped.
+/// Whether this process may become somebody else. A test that needs it is said to be skipped.
 #[must_use]
 pub fn is_root(needed_for: &str) -> bool {
     let root = Uid::effective().is_root();
     if !root {
-        eprintln!("skipped, because only root can do this: {needed_for}");
+        skip("root", needed_for);
     }
     root
 }

@@ -29,6 +29,7 @@ fn the_first_line_tells_of_papad() {
         others,
         [
             "version",
+            "commit",
             "pid",
             "server",
             "uptime",

@@ -69,6 +69,8 @@ enum Kind {
     Time,
     /// 16 hexadecimal digits.
     Id,
+    /// Hexadecimal digits, or `unknown`.
+    Commit,
     /// A directory of the test's own. Known from the start.
     Directory,
 }
@@ -79,6 +81,7 @@ impl Kind {
             "pid" | "port" | "length" | "ns" | "number" => Some(Self::Number),
             "time" => Some(Self::Time),
             "id" => Some(Self::Id),
+            "commit" => Some(Self::Commit),
             "dir" => Some(Self::Directory),
             _ => None,
         }
@@ -99,6 +102,8 @@ impl Kind {
                 let digits = text.find(other).unwrap_or(text.len());
                 if digits == 16 { digits } else { 0 }
             }
+            Self::Commit if text.starts_with("unknown") => "unknown".len(),
+            Self::Commit => text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len()),
             Self::Directory => return None,
         };
         (length > 0).then_some(length)

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr};
 use papad_tests::network::reserve_port;
-use papad_tests::{Papad, ScratchDir, field};
+use papad_tests::{Papad, ScratchDir, field, skip};
 
 fn port_of(line: &str) -> u16 {
     field(line, "port").parse().unwrap()
@@ -24,7 +24,7 @@ fn listens(port: u16) -> bool {
 fn has_ipv6() -> bool {
     let loopback = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
     if !loopback {
-        eprintln!("skipped, because this machine has no IPv6");
+        skip("ipv6", "this machine has no IPv6");
     }
     loopback
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use papad_tests::{ScratchDir, papactl_program, papad_program};
+use papad_tests::{ScratchDir, papactl_program, papad_program, skip};
 
 /// Where the units say that the programs are.
 const INSTALLED: &str = "/usr/local/bin/";
@@ -32,7 +32,7 @@ fn systemd_finds_no_fault_with_the_units() {
     });
     let verified = match Command::new("systemd-analyze").arg("verify").args(&units).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            eprintln!("skipped: there is no systemd-analyze");
+            skip("systemd-analyze", "there is no such program");
             return;
         }
         verified => verified.unwrap(),

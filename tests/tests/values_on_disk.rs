@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use papad_tests::exact::{Exact, escaped};
 use papad_tests::kills::{Client, Patient, Random};
-use papad_tests::{Papad, ScratchDir, is_root, papad_program};
+use papad_tests::{Papad, ScratchDir, is_root, papad_program, skip};
 
 /// A file longer than this many bytes is compacted when it is four times what is in it.
 const LONG: u64 = 256 * 1024;
@@ -282,7 +282,7 @@ impl SmallDisk {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs", &folder]);
         if !mount.status().is_ok_and(|status| status.success()) {
-            eprintln!("skipped, because nothing may be mounted here");
+            skip("mount", "nothing may be mounted here");
             return None;
         }
         Some(Self { _scratch: scratch, folder })

@@ -4,36 +4,49 @@ use std::fmt::Write;
 
 use super::Row;
 use crate::case::Bound;
-use crate::unit::ratio;
 
 /// Pixels.
 const LABEL: f64 = 460.0;
 const BARS: f64 = 400.0;
 const ROW: f64 = 24.0;
-const TOP: f64 = 48.0;
+const TOP: f64 = 84.0;
 const RIGHT: f64 = 110.0;
+
+/// Colours.
+const REACHED: &str = "#2a7f62";
+const MISSED: &str = "#c8553d";
 
 /// The ends of the scale, which is logarithmic: papad is so much slower or faster.
 const LEAST: f64 = 0.1;
 const MOST: f64 = 10.0;
 
-/// An SVG with a bar for each ratio to which there is a target. A bar to the right is in papad's
-/// favour, whether more is better or less; the mark is the target.
+/// An SVG with a bar for each ratio to which there is a target. A bar to the right, and the figure
+/// beside it, is in papad's favour, whether more is better or less; the mark is the target.
 pub(crate) fn plot(rows: &[Row<'_>]) -> String {
     let bars: Vec<Bar> = rows.iter().filter_map(Bar::of).collect();
+    draw(&bars)
+}
+
+fn draw(bars: &[Bar]) -> String {
     let (width, height) = (LABEL + BARS + RIGHT, TOP + ROW * bars.len() as f64 + 12.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{width}\" height=\"{height}\" fill=\"#fff\"/>\n\
          <text x=\"12\" y=\"20\" font-size=\"14\" font-weight=\"bold\">papad beside others</text>\n\
-         <text x=\"12\" y=\"37\" fill=\"#666\">to the right: papad is better; black mark: what is \
-         to be reached</text>\n"
+         <text x=\"12\" y=\"37\" fill=\"#666\">how many times better or worse papad is; more \
+         per second is better, and so is less time</text>\n\
+         <rect x=\"12\" y=\"46\" width=\"16\" height=\"10\" fill=\"{REACHED}\"/>\n\
+         <text x=\"34\" y=\"55\" fill=\"#666\">reaches its target</text>\n\
+         <rect x=\"152\" y=\"46\" width=\"16\" height=\"10\" fill=\"{MISSED}\"/>\n\
+         <text x=\"174\" y=\"55\" fill=\"#666\">misses it</text>\n\
+         <path d=\"M248 44v14\" stroke=\"#000\" stroke-width=\"2\"/>\n\
+         <text x=\"256\" y=\"55\" fill=\"#666\">the target</text>\n"
     );
     for (number, bar) in bars.iter().enumerate() {
         bar.draw(&mut svg, TOP + ROW * number as f64);
     }
-    for (at, text) in [(0.1, "1/10"), (1.0, "1"), (10.0, "10")] {
+    for (at, text) in [(LEAST, "10x worse"), (1.0, "equal"), (MOST, "10x better")] {
         let x = x(at);
         let _ = writeln!(
             svg,
@@ -49,7 +62,6 @@ pub(crate) fn plot(rows: &[Row<'_>]) -> String {
 /// One ratio, turned so that more is better.
 struct Bar {
     label: String,
-    figure: String,
     gain: f64,
     target: f64,
 }
@@ -63,12 +75,12 @@ impl Bar {
         };
         let reference = row.reference.as_ref()?.subject;
         let label = format!("{}: {}, {reference}", row.case, row.line.what);
-        Some(Self { label, figure: ratio(found), gain, target })
+        Some(Self { label, gain, target })
     }
 
     fn draw(&self, svg: &mut String, y: f64) {
         let (one, end, target) = (x(1.0), x(self.gain), x(self.target));
-        let colour = if self.gain >= self.target { "#2a7f62" } else { "#c8553d" };
+        let colour = if self.gain >= self.target { REACHED } else { MISSED };
         let middle = y + ROW / 2.0 + 4.0;
         let _ = writeln!(
             svg,
@@ -85,8 +97,18 @@ impl Bar {
             y + 2.0,
             ROW - 4.0,
             LABEL + BARS + 12.0,
-            escaped(&self.figure),
+            figure(self.gain),
         );
+    }
+}
+
+/// How many times better or worse, in words that go with the bar's direction.
+fn figure(gain: f64) -> String {
+    let (times, how) = if gain < 1.0 { (1.0 / gain, "worse") } else { (gain, "better") };
+    match times {
+        ..1.005 => "equal".to_owned(),
+        ..10.0 => format!("{times:.2}x {how}"),
+        _ => format!("{times:.0}x {how}"),
     }
 }
 
@@ -98,4 +120,17 @@ fn x(ratio: f64) -> f64 {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_go_with_the_direction_of_their_bars() {
+        let figures = [492.4, 2.03, 1.003, 0.997, 0.5, 0.01].map(figure);
+        let expected =
+            ["492x better", "2.03x better", "equal", "equal", "2.00x worse", "100x worse"];
+        assert_eq!(figures, expected);
+    }
 }

@@ -68,7 +68,12 @@ fn verdict(endpoint: &Endpoint, status: &papa_client::Status, findings: &[Findin
 /// How much there is of everything, and of what there may be.
 fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
     let ended = status.processes.saturating_sub(status.running);
+    let version = match &status.commit {
+        Some(commit) => format!("{}, commit {commit}", status.version),
+        None => status.version.clone(),
+    };
     let mut summary = vec![
+        ("version", version),
         ("running for", time::short(status.uptime)),
         ("pids", format!("keeper {}, server {}", status.pid, status.server)),
         ("server", format!("start {}, before it: {}", status.starts, status.last_end)),

@@ -19,6 +19,8 @@ pub(crate) struct Status {
     pub(crate) attention: Vec<Finding>,
     /// papad's version.
     pub(crate) version: String,
+    /// The beginning of the commit that it was built from, if that is known.
+    pub(crate) commit: Option<String>,
     /// The pid of its keeper, which is the service's pid.
     pub(crate) keeper: i32,
     /// The pid of its server, which ends and starts as it is upgraded or killed.
@@ -110,6 +112,7 @@ impl Status {
             well: attention.is_empty(),
             attention,
             version: info.version.clone(),
+            commit: info.commit.clone(),
             keeper: info.pid,
             server: info.server,
             uptime: info.uptime.as_secs(),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use papad_tests::exact::{Exact, make_writer};
-use papad_tests::{Papad, ScratchDir, eventually};
+use papad_tests::{Papad, ScratchDir, eventually, skip};
 
 use crate::ctl::{Ctl, Ran, nowhere};
 
@@ -96,7 +96,7 @@ fn where_no_papad_answers_nothing_is_said() {
 #[test]
 fn bash_completes_by_what_is_shipped() {
     if Command::new("bash").arg("-c").arg(":").status().is_err() {
-        eprintln!("skipped, because there is no bash");
+        skip("bash", "there is no such program");
         return;
     }
     let papad = papad_with_names();

@@ -36,7 +36,7 @@ use succession::{Succession, Trial};
 use crate::cli::Options;
 use crate::link::{Link, Start, ToKeeper, ToServer};
 use crate::sys::{self, Ended};
-use crate::{launch, limit, listen, log, memory, oom, socket_file};
+use crate::{launch, limit, listen, log, memory, oom, socket_file, version};
 
 pub(crate) use estate::leave_link;
 pub(crate) use limits::{Reserve, leave_room_for_keeper};
@@ -144,7 +144,7 @@ impl Keeper {
         let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
         log::open();
         sys::kill_point("keeper-inherits");
-        log::info!("keeper", "goes on as papad {}", env!("CARGO_PKG_VERSION"));
+        log::info!("keeper", "goes on as {}", version::full());
         let mut held = held;
         held.service().ready();
         let server = Server::Running { child: server, link: Link::new(link), ready: true };

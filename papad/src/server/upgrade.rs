@@ -21,7 +21,7 @@ use super::session::{Activity, Dialect, Ended};
 use super::{Server, handover, papa};
 use crate::link::{ANOTHER_UPGRADE, Held, ToKeeper};
 use crate::processes::Waker;
-use crate::{keeper, limit, log, sys};
+use crate::{keeper, limit, log, sys, version};
 
 /// How long sessions may take to come to an end of what they are doing.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ pub(super) fn wait(
             None => client.wait_for_waker(&awaited.waker)?,
         }
     };
-    let version = env!("CARGO_PKG_VERSION");
+    let version = version::RELEASE;
     let out = &mut client.out.bytes;
     match dialect {
         Dialect::Papa => {

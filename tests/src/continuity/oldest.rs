@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::binary::{self, target_dir};
+use crate::skip;
 
 /// The commit of that version. When messages or records change so that it cannot be served any
 /// more, this is set to the commit of the change.
@@ -23,7 +24,7 @@ pub fn oldest_program() -> Option<PathBuf> {
         .stderr(Stdio::null())
         .status();
     if !known.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: there is no repository that has {OLDEST}");
+        skip("history", &format!("there is no repository that has {OLDEST}"));
         return None;
     }
     let place = target_dir().join("oldest");

@@ -13,6 +13,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use papad_tests::skip;
+
 use crate::House;
 
 /// Asks for papad in every way that a page has, and then for `/done`.
@@ -36,7 +38,7 @@ impl Browser {
         match command.spawn() {
             Ok(child) => Some(Self(child)),
             Err(error) => {
-                eprintln!("skipped, because there is no program chromium: {error}");
+                skip("chromium", &error.to_string());
                 None
             }
         }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use papad_tests::network::{has_ip, in_new_network, ip};
-use papad_tests::{BANNER, Papad, ScratchDir, as_user, copy_program, is_root};
+use papad_tests::{BANNER, Papad, ScratchDir, as_user, copy_program, is_root, skip};
 
 use crate::{House, MISCHIEF, STRANGER, refusal, refused, welcome};
 
@@ -44,7 +44,7 @@ fn may_make_user_namespaces() -> bool {
     let unshare = || Command::new("unshare").args(["--user", "true"]).status();
     let may = as_user(STRANGER, unshare).is_ok_and(|status| status.success());
     if !may {
-        eprintln!("skipped, because users may not make user namespaces here");
+        skip("user-namespaces", "users may not make them here");
     }
     may
 }

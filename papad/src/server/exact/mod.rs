@@ -17,6 +17,7 @@ use super::client::Client;
 use super::session::{Activity, Dialect, Ended, GATHERED};
 use super::upgrade::Awaited;
 use crate::bounds::{Bound, Bounds};
+use crate::version;
 
 pub(super) use watch::{TellWatched, TellWildcard, Told, Watching};
 
@@ -129,7 +130,7 @@ fn is_left_over(line: &[u8]) -> bool {
 impl Server {
     fn hello(&self) -> Hello {
         Hello {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: version::RELEASE.to_owned(),
             pid: nix::unistd::getppid().as_raw(),
             id: self.life.born.id.clone(),
         }

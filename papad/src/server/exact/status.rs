@@ -12,6 +12,7 @@ use super::super::Server;
 use crate::bounds::Bound;
 use crate::link::Start;
 use crate::processes::{Life, Numbers, now};
+use crate::version;
 
 /// One line on papad, and one for each session.
 pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
@@ -24,7 +25,8 @@ pub(super) fn lines(server: &Server) -> Vec<Vec<u8>> {
     let memory = server.processes.buffers.memory();
     let Time(born) = life.born.time;
     let papad = Line::new()
-        .pair("version", env!("CARGO_PKG_VERSION"))
+        .pair("version", version::RELEASE)
+        .pair("commit", version::COMMIT.unwrap_or("unknown"))
         .number("pid", nix::unistd::getppid())
         .number("server", std::process::id())
         .number("uptime", now().0.saturating_sub(born) / 1_000_000_000)
