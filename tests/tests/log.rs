@@ -142,7 +142,7 @@ fn read_until(source: &mut (impl Read + AsFd), text: &str) -> String {
             return line.to_owned();
         }
         assert!(wait_readable(source), "not within {DEADLINE:?}: {text}\n{so_far}");
-        let mut bytes = [0; 65536];
+        let mut bytes = vec![0; 65536];
         let count = source.read(&mut bytes).unwrap();
         assert!(count > 0, "the log has ended without {text}: {so_far}");
         seen.extend(&bytes[..count]);

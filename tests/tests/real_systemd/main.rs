@@ -28,7 +28,7 @@ use roots::{ROOTS, Root};
 type Test = (&'static str, fn(&Root));
 
 /// What is tested with each release.
-const TESTS: [Test; 14] = [
+const TESTS: [Test; 16] = [
     ("activation::a_connection_starts_papad", activation::a_connection_starts_papad),
     ("activation::papad_outlives_its_socket_units", activation::papad_outlives_its_socket_units),
     ("groups::a_process_moves_to_a_leaf", groups::a_process_moves_to_a_leaf),
@@ -40,6 +40,11 @@ const TESTS: [Test; 14] = [
         "settings::hosted_processes_cannot_empty_the_store",
         settings::hosted_processes_cannot_empty_the_store,
     ),
+    (
+        "settings::papad_needs_netlink_to_let_anybody_in_by_tcp",
+        settings::papad_needs_netlink_to_let_anybody_in_by_tcp,
+    ),
+    ("settings::hosted_processes_have_usual_limits", settings::hosted_processes_have_usual_limits),
     ("settings::the_journal_has_priorities", settings::the_journal_has_priorities),
     (
         "settings::systemd_finds_no_fault_with_the_units",

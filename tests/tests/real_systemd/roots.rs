@@ -87,21 +87,20 @@ pub(crate) fn mounting(root: &Root, scratch: &ScratchDir, script: &str) -> Comma
 fn installed() -> &'static ScratchDir {
     INSTALLED.get_or_init(|| {
         let layer = ScratchDir::new();
-        let programs = [papad_program(), papactl_program()].map(Path::to_owned);
-        let units = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging")).unwrap();
-        let units = units.map(|entry| entry.unwrap().path()).filter(|path| {
-            path.extension().is_some_and(|kind| kind == "service" || kind == "socket")
-        });
-        for (files, directory, mode) in [
-            (programs.to_vec(), "usr/local/bin", 0o755),
-            (units.collect(), "etc/systemd/system", 0o644),
-        ] {
-            let directory = layer.path().join(directory);
-            fs::create_dir_all(&directory).unwrap();
-            for file in files {
-                let place = directory.join(file.file_name().expect("a file has a name"));
-                fs::copy(file, &place).unwrap();
-                fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        let install = |file: &Path, place: String, mode| {
+            let place = layer.path().join(place);
+            fs::create_dir_all(place.parent().expect("it is in a directory")).unwrap();
+            fs::copy(file, &place).unwrap();
+            fs::set_permissions(&place, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        install(papad_program(), "usr/local/bin/papad".to_owned(), 0o755);
+        install(papactl_program(), "usr/local/bin/papactl".to_owned(), 0o755);
+        let packaging = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging");
+        for file in fs::read_dir(packaging).unwrap() {
+            let file = file.unwrap().path();
+            if file.extension().is_some_and(|kind| kind == "service" || kind == "socket") {
+                let name = file.file_name().expect("a file has a name").display();
+                install(&file, format!("etc/systemd/system/{name}"), 0o644);
             }
         }
         layer

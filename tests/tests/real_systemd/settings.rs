@@ -60,6 +60,37 @@ pub(crate) fn papad_is_started_however_often_it_ends(root: &Root) {
     eventually("there is another papad", || machine.keeper() != keeper && machine.active()[0]);
 }
 
+pub(crate) fn papad_needs_netlink_to_let_anybody_in_by_tcp(root: &Root) {
+    let machine = start_papad(root);
+    let restrict = |families: &str| {
+        machine.run(&format!(
+            "mkdir -p /etc/systemd/system/papad.service.d; \
+             printf '[Service]\\nRestrictAddressFamilies={families}\\n' \
+             >/etc/systemd/system/papad.service.d/families.conf; \
+             systemctl daemon-reload; systemctl restart papad"
+        ));
+    };
+    restrict("AF_UNIX AF_INET AF_INET6");
+    machine.run_failing("papactl --endpoint 20202 ps");
+    machine.run("papactl --endpoint /run/papad.sock ps");
+    eventually("the log says that it was refused", || {
+        machine.journal("").contains("refused 127.0.0.1:")
+    });
+    restrict("AF_UNIX AF_INET AF_INET6 AF_NETLINK");
+    machine.run("papactl --endpoint 20202 ps");
+}
+
+pub(crate) fn hosted_processes_have_usual_limits(root: &Root) {
+    let machine = start_papad(root);
+    let limits = machine.run("papactl run --attach p -- sh -c 'ulimit -Sn; ulimit -Hn'");
+    let (soft, hard) = limits.split_once('\n').expect("there are two");
+    assert_eq!(soft, "1024");
+    let hard: u64 = hard.parse().unwrap();
+    assert!(hard > 1024, "{hard}");
+    assert_eq!(machine.property("papad.service", "TasksMax"), "infinity");
+    assert_eq!(machine.property("papad.service", "LimitNOFILESoft"), "1048576");
+}
+
 pub(crate) fn the_journal_has_priorities(root: &Root) {
     let machine = start_papad(root);
     let log = machine.journal("--identifier=papad");
