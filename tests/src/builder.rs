@@ -1,9 +1,11 @@
 //! How a test has papad started.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+
+use nix::sys::signal::Signal;
 
 use crate::binary::{Build, copy_program};
 use crate::{FakeSystemd, Faults, Papad};
@@ -132,6 +134,19 @@ impl<'a> Builder<'a> {
             systemd.prepare(&mut command);
         }
         command
+    }
+
+    /// Starts it, and returns when it has been killed.
+    pub fn run_until_killed(self) {
+        let mut command = self.command();
+        let child = command.spawn().unwrap();
+        drop(command);
+        if let Some(systemd) = self.systemd {
+            systemd.started(child.id() as i32);
+        }
+        let ended = child.wait_with_output().unwrap();
+        let log = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.signal(), Some(Signal::SIGKILL as i32), "{log}");
     }
 
     /// Starts it on a free port of its own, and returns when it listens.

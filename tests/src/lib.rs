@@ -8,6 +8,7 @@
 
 mod binary;
 mod builder;
+mod carriers;
 pub mod continuity;
 mod deadline;
 pub mod exact;

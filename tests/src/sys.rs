@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -44,6 +44,17 @@ pub(crate) fn pass_descriptors(command: &mut Command, soft_limit: u64, fds: Vec<
     };
     // SAFETY: it makes system calls and nothing else.
     unsafe { command.pre_exec(place) };
+}
+
+/// Has looks at a socket's queue begin with the oldest message, and go on behind what was seen.
+pub(crate) fn peek_from_the_beginning(socket: BorrowedFd) {
+    let offset: c_int = 0;
+    let length = size_of_val(&offset) as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEEK_OFF);
+    let value = (&raw const offset).cast();
+    // SAFETY: the option's value is one int, which lives through the call.
+    let set = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) };
+    Errno::result(set).unwrap();
 }
 
 /// Has a command start with none of the signals ignored that end programs: the tests may run where

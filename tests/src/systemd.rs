@@ -2,6 +2,7 @@
 //! passes what it has. The rules are those of `sd_notify(3)`, `sd_pid_notify_with_fds(3)` and
 //! `sd_listen_fds(3)`, and where these are silent, of systemd's own `service.c`.
 
+use std::collections::BTreeSet;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
@@ -18,7 +19,8 @@ use nix::sys::socket::{
 use nix::sys::stat::fstat;
 use nix::unistd::Pid;
 
-use crate::{DEADLINE, ScratchDir, procfs, sys};
+use crate::carriers::names_in;
+use crate::{DEADLINE, ScratchDir, eventually, procfs, sys};
 
 /// The longest message that systemd takes, in bytes, and the most descriptors with one.
 const MAX_MESSAGE: usize = 4096;
@@ -48,6 +50,8 @@ struct State {
     not_heard: usize,
     /// No message is taken.
     hangs: bool,
+    /// Nor is one being taken.
+    is_hanging: bool,
     /// The last message of the test to itself that was sent, and that has come.
     last_sync: usize,
     synced: usize,
@@ -77,7 +81,10 @@ impl FakeSystemd {
         thread::spawn(move || {
             loop {
                 let (state, changed) = &*listener;
-                let state = changed.wait_while(state.lock().unwrap(), |state| state.hangs);
+                let state = changed.wait_while(state.lock().unwrap(), |state| {
+                    state.is_hanging = state.hangs;
+                    state.hangs
+                });
                 drop(state.unwrap());
                 let (sender, text, fds) = receive(&socket);
                 state_of(&listener).take(sender, &text, fds);
@@ -102,9 +109,23 @@ impl FakeSystemd {
         self
     }
 
-    /// The names in the store, the oldest first.
+    /// The names of what the next papad would find, in order: those of the store, and in place of
+    /// carriers those of what is in them.
     #[must_use]
     pub fn stored(&self) -> Vec<String> {
+        self.synchronise();
+        let state = self.state();
+        let names = state.store.iter().flat_map(|(name, fd)| match name.strip_prefix("carrier.") {
+            Some(_) => names_in(fd),
+            None => vec![name.clone()],
+        });
+        let names: BTreeSet<String> = names.collect();
+        names.into_iter().collect()
+    }
+
+    /// The names in the store itself, the oldest first.
+    #[must_use]
+    pub fn entries(&self) -> Vec<String> {
         self.synchronise();
         let stored: Vec<String> = self.state().store.iter().map(|(name, _)| name.clone()).collect();
         assert!(self.store_size.is_none_or(|size| stored.len() <= size), "{stored:?}");
@@ -142,11 +163,15 @@ impl FakeSystemd {
         assert!(is_said(&state), "{start} is not among what was said: {:?}", state.said);
     }
 
-    /// Takes no message until `go_on`.
+    /// Takes no message until `go_on`, and has no room for one.
     pub fn hang(&self) {
         self.state().hangs = true;
+        let sender = self.sender();
+        sender.set_nonblocking(true).unwrap();
         // It may be within a call that takes one more.
-        let _ = self.sender().send(NO_SYNC.as_bytes());
+        let _ = sender.send(NO_SYNC.as_bytes());
+        eventually("no message is taken", || self.state().is_hanging);
+        while sender.send(NO_SYNC.as_bytes()).is_ok() {}
     }
 
     /// Takes messages again.

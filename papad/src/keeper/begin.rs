@@ -1,5 +1,6 @@
 //! What the keeper begins with: what systemd has passed it, and papad's own endpoints.
 
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
 use super::holdings::Holdings;
@@ -19,27 +20,31 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
     log::open();
     let mut holdings = Holdings::new(Service::from_environment());
     let mut activated = Vec::new();
-    let mut control = Vec::new();
-    let mut state_lock = None;
+    let mut stored = BTreeMap::new();
+    let mut carriers = Vec::new();
     for (name, fd) in passed {
-        match name.parse() {
-            Ok(held @ Held::Control(number)) => {
-                holdings.service().is_stored(held);
-                control.push((number, fd));
+        match (name.parse(), systemd::carrier_number(&name)) {
+            (Ok(held), _) => {
+                holdings.service().is_single(held);
+                stored.insert(held, fd);
             }
-            Ok(held @ Held::StateLock) => {
-                holdings.service().is_stored(held);
-                state_lock = Some(fd);
-            }
-            Ok(held) => {
-                holdings.service().is_stored(held);
-                holdings.hold_as_passed(held, fd);
-            }
-            Err(_) if listen::is_listening(&fd) => activated.push(fd),
-            Err(_) => {
+            (Err(_), Some(number)) if systemd::is_carrier(&fd) => carriers.push((number, fd)),
+            (Err(_), _) if listen::is_listening(&fd) => activated.push(fd),
+            (Err(_), _) => {
                 log::warn!("keeper", "systemd passed {name:?}, of which papad knows nothing");
                 holdings.service().remove_unknown(name);
             }
+        }
+    }
+    // Each is later than what was under its own name, and later than those before it.
+    stored.extend(unpack(&mut holdings, carriers)?);
+    let mut control = Vec::new();
+    let mut state_lock = None;
+    for (name, fd) in stored {
+        match name {
+            Held::Control(number) => control.push((number, fd)),
+            Held::StateLock => state_lock = Some(fd),
+            name => holdings.hold_as_passed(name, fd),
         }
     }
     let recovered = holdings.iter().count();
@@ -59,12 +64,34 @@ pub(super) fn begin(options: &Options) -> Result<Holdings, String> {
             holdings.hold_as_passed(Held::Control(number), socket);
         }
     }
+    holdings.keep_only_held();
     // What is announced here is found again from here on.
     holdings.flush();
     for (_, socket) in holdings.control() {
         log::info!("keeper", "listening on {}", listen::name(socket));
     }
     Ok(holdings)
+}
+
+/// What the carriers have that systemd has passed, in the order in which it was sent.
+///
+/// # Errors
+/// Not all of it can be had. It stays in the store: papad does not start, rather than lose it.
+fn unpack(
+    holdings: &mut Holdings,
+    carriers: Vec<(u64, OwnedFd)>,
+) -> Result<Vec<(Held, OwnedFd)>, String> {
+    let mut unpacked = Vec::new();
+    for (number, receiver) in carriers {
+        let carried = holdings.service().adopt(number, receiver);
+        unpacked.extend(carried.map_err(|error| {
+            format!(
+                "what systemd's store has cannot be taken: {error}; see LimitNOFILE= of the unit"
+            )
+        })?);
+    }
+    unpacked.sort_by_key(|carried| carried.sequence);
+    Ok(unpacked.into_iter().map(|carried| (carried.name, carried.fd)).collect())
 }
 
 /// Holds the lock of the directory where values are to be on disk, if there is one: that which an

@@ -23,7 +23,7 @@ impl Holdings {
     /// Holds a descriptor in place of what had its name before.
     pub(super) fn hold(&mut self, name: Held, fd: OwnedFd) {
         self.held.insert(name, fd);
-        self.service.changed(name);
+        self.service.held(name);
     }
 
     /// Holds a descriptor that the store has under this name, or is not to have.
@@ -35,7 +35,7 @@ impl Holdings {
     pub(super) fn drop(&mut self, name: Held) {
         self.held.remove(&name);
         self.most.removed(self.held.len());
-        self.service.changed(name);
+        self.service.dropped(name);
     }
 
     /// Closes what belongs to the change from one server to the next.
@@ -67,6 +67,11 @@ impl Holdings {
     /// What systemd is told.
     pub(super) fn service(&mut self) -> &mut Service {
         &mut self.service
+    }
+
+    /// Lets go of whatever the store has and is not held.
+    pub(super) fn keep_only_held(&mut self) {
+        self.service.keep_only(&self.held);
     }
 
     /// Tells systemd as much as it takes at once.

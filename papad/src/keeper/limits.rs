@@ -9,6 +9,10 @@ use nix::unistd::Uid;
 /// keeper, is to be the one that meets it and answers with an error.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
+/// One more for so many that papad may have: carriers in systemd's store have two ends for some
+/// thousands of descriptors, and twice as many while another keeper's are emptied.
+const RESERVED_ONE_IN: u64 = 1024;
+
 /// The most descriptors papad asks for, where it may (`nr_open`'s usual value).
 const WANTED_DESCRIPTORS: u64 = 1 << 20;
 
@@ -27,8 +31,9 @@ pub(super) fn raise_descriptor_limit() -> (u64, u64) {
 /// The limit at which the server answers with an error while the keeper still has descriptors.
 pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    if soft > 2 * RESERVED_DESCRIPTORS {
-        setrlimit(Resource::RLIMIT_NOFILE, soft - RESERVED_DESCRIPTORS, hard)?;
+    let reserved = RESERVED_DESCRIPTORS + soft / RESERVED_ONE_IN;
+    if soft > 2 * reserved {
+        setrlimit(Resource::RLIMIT_NOFILE, soft - reserved, hard)?;
     }
     Ok(())
 }

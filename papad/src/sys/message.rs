@@ -78,6 +78,14 @@ pub(crate) fn receive(socket: BorrowedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)>
 /// Receives into `bytes` and owns every descriptor that the kernel installed, also when there was
 /// not room for all: `nix` gives up on such a message before they are owned.
 fn receive_into(socket: BorrowedFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+    receive_with(socket, bytes, 0)
+}
+
+fn receive_with(
+    socket: BorrowedFd,
+    bytes: &mut [u8],
+    flags: i32,
+) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut control = cmsg_space!([RawFd; MAX_RECEIVED]);
     // SAFETY: all-zero bytes are a valid msghdr: null pointers and no lengths.
@@ -87,7 +95,7 @@ fn receive_into(socket: BorrowedFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = control.capacity();
     let length = loop {
-        let flags = libc::MSG_CMSG_CLOEXEC;
+        let flags = flags | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the header's pointers are to `bytes` and `control`, which live through the call
         // and are as long as it says.
         let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
@@ -101,6 +109,85 @@ fn receive_into(socket: BorrowedFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<
         return Err(Errno::EMFILE.into());
     }
     Ok((length, fds))
+}
+
+/// Looks at every message that waits in a socket's queue, the oldest first, and takes none out. The
+/// descriptors are duplicates.
+///
+/// # Errors
+/// What the system says, and `EMFILE` if there are not descriptors enough for all duplicates.
+pub(crate) fn peek_all(socket: BorrowedFd) -> io::Result<Vec<(Vec<u8>, Vec<OwnedFd>)>> {
+    let mut messages = Vec::new();
+    peek_each(socket, |text| {
+        let (length, fds) = receive_with(socket, text, libc::MSG_PEEK | libc::MSG_DONTWAIT)?;
+        messages.push((text[..length].to_vec(), fds));
+        Ok(length)
+    })?;
+    // What the queue ends with, if its sender is gone.
+    messages.retain(|(text, _)| !text.is_empty());
+    Ok(messages)
+}
+
+/// As [`peek_all`], without the descriptors.
+pub(crate) fn peek_texts(socket: BorrowedFd) -> io::Result<Vec<Vec<u8>>> {
+    let mut texts = Vec::new();
+    peek_each(socket, |text| {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        let length = nix::sys::socket::recv(socket.as_raw_fd(), text, flags)?;
+        texts.push(text[..length].to_vec());
+        Ok(length)
+    })?;
+    texts.retain(|text| !text.is_empty());
+    Ok(texts)
+}
+
+/// Calls `peek` until there are no more messages, each time beyond what it has seen before.
+fn peek_each(
+    socket: BorrowedFd,
+    mut peek: impl FnMut(&mut [u8]) -> io::Result<usize>,
+) -> io::Result<()> {
+    let mut text = vec![0; MAX_MESSAGE];
+    set_peek_offset(socket, 0)?;
+    let peeked = loop {
+        match peek(&mut text) {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => break Err(error),
+        }
+    };
+    set_peek_offset(socket, -1)?;
+    peeked
+}
+
+/// From which byte of its queue the next message is looked at; -1: from the oldest message, always.
+fn set_peek_offset(socket: BorrowedFd, offset: libc::c_int) -> io::Result<()> {
+    let length = size_of_val(&offset) as libc::socklen_t;
+    // SAFETY: the option's value is one int, which lives through the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEEK_OFF,
+            (&raw const offset).cast(),
+            length,
+        )
+    };
+    Errno::result(set)?;
+    Ok(())
+}
+
+/// Takes the oldest message out of a socket's queue, and closes what came with it. Without room for
+/// descriptors the kernel installs none, and closes them before this returns.
+pub(crate) fn discard_message(socket: BorrowedFd) -> io::Result<()> {
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), &mut [0], MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 /// Owns the descriptors that came with a message that was just received.
@@ -135,6 +222,26 @@ mod tests {
     use std::os::unix::net::UnixStream;
 
     use super::*;
+
+    #[test]
+    fn what_is_looked_at_stays_in_the_queue_though_its_sender_is_gone() {
+        let flags = nix::sys::socket::SockFlag::SOCK_CLOEXEC;
+        let kind = nix::sys::socket::SockType::SeqPacket;
+        let family = nix::sys::socket::AddressFamily::Unix;
+        let (sender, receiver) = nix::sys::socket::socketpair(family, kind, None, flags).unwrap();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        for (text, copies) in [(&b"one"[..], 1), (b"three", 3)] {
+            assert!(send_now(sender.as_fd(), text, &vec![file.as_fd(); copies]).unwrap());
+        }
+        drop(sender);
+        for _ in 0..2 {
+            let messages = peek_all(receiver.as_fd()).unwrap();
+            let seen: Vec<_> = messages.iter().map(|(text, fds)| (&text[..], fds.len())).collect();
+            assert_eq!(seen, [(&b"one"[..], 1), (b"three", 3)]);
+        }
+        discard_message(receiver.as_fd()).unwrap();
+        assert_eq!(peek_texts(receiver.as_fd()).unwrap(), [b"three"]);
+    }
 
     #[test]
     fn as_many_descriptors_as_the_kernel_lets_through_are_owned() {

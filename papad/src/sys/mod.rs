@@ -24,7 +24,10 @@ pub(crate) use file::{
 pub(crate) use kill_point::{kill_point, kill_point_of};
 pub(crate) use mapping::Mapping;
 pub(crate) use memory::give_back_free_memory;
-pub(crate) use message::{MAX_DESCRIPTORS, read_with_descriptors, receive, send, send_now};
+pub(crate) use message::{
+    MAX_DESCRIPTORS, discard_message, peek_all, peek_texts, read_with_descriptors, receive, send,
+    send_now,
+};
 pub(crate) use pidfd::{Told, pidfd, told_of_end};
 pub(crate) use process::{
     Ended, Fork, forget_variables, fork, heed, ignore, ignored_signals, look_at_child,

@@ -4,10 +4,13 @@
 //!
 //! Only the keeper speaks with systemd: it is the unit's main process.
 
+mod carriers;
 mod notifier;
+mod obstacle;
 mod passed;
 mod service;
 
+pub(crate) use carriers::{is_carrier, number_of as carrier_number};
 pub(crate) use passed::{count as count_passed, take as take_passed};
 pub(crate) use service::Service;
 

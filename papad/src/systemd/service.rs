@@ -1,8 +1,7 @@
 //! The service that papad is to systemd: what systemd is told of it, and keeps for it.
 //!
-//! systemd's store is brought in step with what the keeper holds, name by name, so that it does not
-//! matter how often a name has changed since. Nothing here waits: while systemd takes no messages,
-//! they stay here, and there is no more of them than names.
+//! What is held goes into carriers, which systemd stores. Nothing here waits: while systemd takes no
+//! messages, they stay here, and there are no more of them than carriers, and a few.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::env;
@@ -10,68 +9,38 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::time::{ClockId, clock_gettime};
 
+use super::carriers::{self, Carried, Carriers, Request, Trouble};
 use super::notifier::Notifier;
+use super::obstacle::Obstacle;
 use crate::link::Held;
-use crate::log;
+use crate::{log, sys};
 
 /// The number of descriptors that the store has room for, which systemd tells from version 254 on.
 pub(super) const STORE_SIZE: &str = "FDSTORE";
 
-/// The most bytes that the stored names may have together, each with a colon: systemd passes them
-/// back in one variable, and no program can be started with one of more than 128 KiB (execve(2)).
-/// What is left is for the names of socket units.
-const MOST_NAME_BYTES: usize = 120 * 1024;
-
-/// So many of them are for sockets and the journal, however many processes there are.
-const RESERVED_NAME_BYTES: usize = 16 * 1024;
-
-/// As `RESERVED_NAME_BYTES`, in descriptors, where the store has room for few.
-const RESERVED_DESCRIPTORS: usize = 16;
-
-/// How long those who asked for it wait until something is stored or removed, if systemd takes no
-/// messages; and until systemd is tried again, if it cannot be reached.
+/// How long those who asked for it wait until something is stored or closed, if that cannot be done;
+/// and until systemd is tried again, if it cannot be reached.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// State that systemd was not told yet is forgotten beyond this many messages, the oldest first.
 const MOST_STATES: usize = 16;
 
-/// What to tell systemd.
-enum Step {
-    /// What is to be stored under this name, or that nothing is.
-    Name(Held),
-    /// To remove a name that is none of papad's.
-    Remove(String),
-    /// Everything before this is done: whoever has the other end of this is to know.
-    Done(OwnedFd, Ask),
-    /// An assignment such as `READY=1`.
-    State(String),
-}
-
 /// What somebody waits for.
 #[derive(Clone, Copy)]
 enum Ask {
-    /// systemd has the descriptors, if only in its queue: they outlive papad.
+    /// What is held outlives the keeper.
     Stored,
-    /// systemd has closed its copies.
+    /// What was dropped is closed.
     Closed,
 }
 
-/// What systemd has under a name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stored {
-    Current,
-    /// What had the name before.
-    Outdated,
-}
-
-/// Why steps are left over.
 #[derive(Clone, Copy)]
 struct Block {
     until: Instant,
-    /// systemd's queue is full: its socket tells when it is not.
-    is_full: bool,
+    obstacle: Obstacle,
 }
 
 /// What the keeper is to wait for, beside everything else.
@@ -85,19 +54,20 @@ pub(crate) struct Blocked<'a> {
 /// papad as systemd knows it. Without systemd, everything here does nothing.
 pub(crate) struct Service {
     notifier: Option<Notifier>,
-    steps: VecDeque<Step>,
-    /// The names in `steps`.
-    changed: BTreeSet<Held>,
-    stored: BTreeMap<Held, Stored>,
-    /// Bytes of the names in `stored`, each with a colon.
-    name_bytes: usize,
-    /// Descriptors that the store has room for.
-    store_size: usize,
-    /// What there was no room for.
-    left_out: BTreeSet<Held>,
+    carriers: Carriers,
+    /// What systemd is to be told, before anything else.
+    states: VecDeque<String>,
+    requests: VecDeque<Request>,
+    /// Names in the store that are none of papad's.
+    unknown: VecDeque<String>,
+    /// What an earlier version has stored under its own name. It goes when carriers have it.
+    single: BTreeSet<Held>,
+    /// papad answers, so that what takes long may be done.
+    is_ready: bool,
+    waiting: Vec<(OwnedFd, Ask)>,
     block: Option<Block>,
-    /// The time of the block is up: nobody waits for systemd until it takes messages again.
-    gave_up: bool,
+    /// The time of a block is up: nobody waits until it is over.
+    gave_up: Option<Obstacle>,
 }
 
 impl Service {
@@ -109,14 +79,15 @@ impl Service {
         let store_size = env::var(STORE_SIZE).ok().and_then(|size| size.parse().ok());
         Service {
             notifier,
-            steps: VecDeque::new(),
-            changed: BTreeSet::new(),
-            stored: BTreeMap::new(),
-            name_bytes: 0,
-            store_size: store_size.unwrap_or(usize::MAX),
-            left_out: BTreeSet::new(),
+            carriers: Carriers::new(store_size.unwrap_or(usize::MAX)),
+            states: VecDeque::new(),
+            requests: VecDeque::new(),
+            unknown: VecDeque::new(),
+            single: BTreeSet::new(),
+            is_ready: false,
+            waiting: Vec::new(),
             block: None,
-            gave_up: false,
+            gave_up: None,
         }
     }
 
@@ -127,6 +98,7 @@ impl Service {
 
     /// papad answers; also the end of `reloading`.
     pub(crate) fn ready(&mut self) {
+        self.is_ready = true;
         self.tell(format!("READY=1\nMAINPID={}", std::process::id()));
     }
 
@@ -148,193 +120,224 @@ impl Service {
 
     fn tell(&mut self, state: String) {
         if self.is_there() {
-            let is_state = |step: &Step| matches!(step, Step::State(_));
-            if self.steps.iter().filter(|step| is_state(step)).count() >= MOST_STATES {
-                self.steps.iter().position(is_state).map(|oldest| self.steps.remove(oldest));
+            if self.states.len() >= MOST_STATES {
+                self.states.pop_front();
             }
-            self.steps.push_back(Step::State(state));
+            self.states.push_back(state);
         }
     }
 
-    /// What systemd has passed under this name is in its store, too.
-    pub(crate) fn is_stored(&mut self, name: Held) {
-        if self.is_there() && self.stored.insert(name, Stored::Current).is_none() {
-            self.name_bytes += bytes_of(name);
+    /// Takes over a carrier that systemd has passed, and returns what is in it.
+    ///
+    /// # Errors
+    /// Not everything in it can be had. It stays as it was.
+    pub(crate) fn adopt(&mut self, number: u64, receiver: OwnedFd) -> io::Result<Vec<Carried>> {
+        self.carriers.adopt(number, receiver)
+    }
+
+    /// Takes over a carrier of the keeper before, where everything in it is held.
+    ///
+    /// # Errors
+    /// It cannot be looked into. It stays as it was.
+    pub(crate) fn adopt_held(&mut self, number: u64, receiver: OwnedFd) -> io::Result<()> {
+        self.carriers.adopt_held(number, receiver)
+    }
+
+    /// Whatever of the carriers is not held is not needed any more.
+    pub(crate) fn keep_only(&mut self, held: &BTreeMap<Held, OwnedFd>) {
+        let names = self.carriers.packing().names();
+        let unneeded: Vec<Held> = names.filter(|name| !held.contains_key(name)).collect();
+        unneeded.into_iter().for_each(|name| self.carriers.dropped(name, Instant::now()));
+    }
+
+    /// Every carrier, by its number.
+    pub(crate) fn carriers(&self) -> impl Iterator<Item = (u64, BorrowedFd<'_>)> {
+        self.carriers.receivers()
+    }
+
+    /// An earlier version has stored this under its own name.
+    pub(crate) fn is_single(&mut self, name: Held) {
+        if self.is_there() {
+            self.single.insert(name);
+            self.carriers.held(name);
         }
     }
 
-    /// Whether systemd's store has what is held under this name, if it is to have it.
-    pub(crate) fn is_current(&self, name: Held) -> bool {
-        let is_current = self.stored.get(&name) == Some(&Stored::Current);
-        is_current || !self.is_there() || !name.is_stored()
+    /// What the store has under names of its own.
+    pub(crate) fn single(&self) -> &BTreeSet<Held> {
+        &self.single
     }
 
-    /// Names under which systemd's store has something else than is held, or more.
-    pub(crate) fn outdated(&self) -> impl Iterator<Item = Held> {
-        let outdated = self.stored.iter().filter(|(_, stored)| **stored == Stored::Outdated);
-        outdated.map(|(name, _)| *name)
+    /// Whether this is held for long and is not to be stored: systemd has it elsewhere.
+    pub(crate) fn is_elsewhere(&self, name: Held) -> bool {
+        let is_to_be_stored = self.carriers.packing().knows(name) || self.single.contains(&name);
+        self.is_there() && name.is_stored() && !is_to_be_stored
     }
 
     /// systemd's store has something under a name that papad does not know.
     pub(crate) fn remove_unknown(&mut self, name: String) {
         if self.is_there() {
-            self.steps.push_back(Step::Remove(name));
+            self.unknown.push_back(name);
         }
     }
 
-    /// Something else is held under this name than before, or nothing.
-    pub(crate) fn changed(&mut self, name: Held) {
+    /// Something else is held under this name than before.
+    pub(crate) fn held(&mut self, name: Held) {
         if self.is_there() && name.is_stored() {
-            self.stored.entry(name).and_modify(|stored| *stored = Stored::Outdated);
-            if self.changed.insert(name) {
-                self.steps.push_back(Step::Name(name));
-            }
+            self.carriers.held(name);
         }
+    }
+
+    /// Nothing is held under this name any more.
+    pub(crate) fn dropped(&mut self, name: Held) {
+        self.carriers.dropped(name, Instant::now());
     }
 
     /// Says in `done`, and closes it, when everything that was held until now is stored. Without a
     /// word it is closed if the keeper is killed before.
     pub(crate) fn when_stored(&mut self, done: Option<OwnedFd>) {
-        self.when(Ask::Stored, done);
+        self.waiting.extend(done.map(|done| (done, Ask::Stored)));
     }
 
-    /// Closes `done` when everything that was dropped until now is closed in systemd, too.
+    /// Says in `done`, and closes it, when everything that was dropped until now is closed.
     pub(crate) fn when_closed(&mut self, done: Option<OwnedFd>) {
-        self.when(Ask::Closed, done);
-    }
-
-    fn when(&mut self, ask: Ask, done: Option<OwnedFd>) {
-        let Some(done) = done else { return };
-        if self.is_there() && !self.gave_up {
-            self.steps.push_back(Step::Done(done, ask));
-        } else {
-            say_done(&done);
+        if done.is_some() {
+            self.carriers.tidy();
         }
+        self.waiting.extend(done.map(|done| (done, Ask::Closed)));
     }
 
     /// What to wait for before `flush` is of use again; `None` if nothing is left to do.
     pub(crate) fn blocked(&self) -> Option<Blocked<'_>> {
-        let Block { until, is_full } = self.block?;
-        let socket = self.notifier.as_ref().filter(|_| is_full).map(AsFd::as_fd);
-        let until = (!is_full || !self.gave_up).then_some(until);
-        Some(Blocked { socket, until })
+        let tidy_at = self.carriers.packing().until();
+        let Some(Block { until, obstacle }) = self.block else {
+            return tidy_at.map(|until| Blocked { socket: None, until: Some(until) });
+        };
+        let socket = self.notifier.as_ref().filter(|_| obstacle == Obstacle::QueueFull);
+        // What ends by itself is waited for, and nothing is tried in vain.
+        let is_tried_again = matches!(obstacle, Obstacle::Unreachable | Obstacle::Refused(_));
+        let until = (is_tried_again || self.gave_up.is_none()).then_some(until);
+        let until = until.into_iter().chain(tidy_at).min();
+        Some(Blocked { socket: socket.map(AsFd::as_fd), until })
     }
 
-    /// Tells systemd as much as it takes at once.
+    /// Stores what is held, closes what was dropped, and tells systemd, as far as that can be done
+    /// at once.
     pub(crate) fn flush(&mut self, held: &BTreeMap<Held, OwnedFd>) {
         let now = Instant::now();
-        if let Some(Block { until, is_full }) = self.block
-            && now >= until
-            && !self.gave_up
-        {
-            let why = if is_full { "takes no messages" } else { "cannot be reached" };
-            log::error!("keeper", "systemd {why}; what is held is not safe in its store");
-            self.gave_up = true;
-            self.steps.retain(|step| {
-                let Step::Done(done, _) = step else { return true };
+        match if self.is_there() { self.work(held, now) } else { Ok(()) } {
+            Ok(()) => {
+                self.block = None;
+                if let Some(obstacle) = self.gave_up.take() {
+                    log::info!("keeper", "{}", obstacle.is_gone());
+                }
+            }
+            Err(obstacle) => {
+                let until = self.block.map_or(now + PATIENCE, |block| block.until);
+                if until <= now && self.gave_up.is_none() {
+                    self.gave_up = Some(obstacle);
+                    log::error!(
+                        "keeper",
+                        "{}",
+                        obstacle.what_it_means(self.carriers.packing().is_safe())
+                    );
+                }
+                let until = if until <= now { now + PATIENCE } else { until };
+                self.block = Some(Block { until, obstacle });
+            }
+        }
+        let packing = self.carriers.packing();
+        let (is_safe, is_tidy) = (packing.is_safe(), packing.is_tidy());
+        let gave_up = self.gave_up.is_some();
+        self.waiting.retain(|(done, ask)| {
+            let is_done = match ask {
+                Ask::Stored => is_safe,
+                Ask::Closed => is_tidy,
+            };
+            let is_over = is_done || gave_up;
+            if is_over {
                 say_done(done);
-                false
-            });
-        }
-        while let Some(step) = self.steps.pop_front() {
-            match self.take(&step, held) {
-                Ok(true) => {
-                    if let Step::Name(name) = step {
-                        self.changed.remove(&name);
-                    }
-                }
-                Ok(false) => {
-                    self.steps.push_front(step);
-                    let until = self.block.map_or(now + PATIENCE, |block| block.until);
-                    self.block = Some(Block { until, is_full: true });
-                    return;
-                }
-                Err(error) => {
-                    log::debug!("keeper", "systemd was not told: {error}");
-                    self.steps.push_front(step);
-                    let until = self.block.map(|block| block.until).filter(|&until| until > now);
-                    let until = until.unwrap_or(now + PATIENCE);
-                    self.block = Some(Block { until, is_full: false });
-                    return;
-                }
             }
-        }
-        self.block = None;
-        if self.gave_up {
-            log::info!("keeper", "systemd takes messages again; its store is in step");
-            self.gave_up = false;
-        }
+            !is_over
+        });
     }
 
-    /// Takes one step; false if it has to wait.
-    fn take(&mut self, step: &Step, held: &BTreeMap<Held, OwnedFd>) -> io::Result<bool> {
-        match step {
-            Step::Name(name) => self.bring_in_step(*name, held.get(name)),
-            Step::Remove(name) => self.send(&removal(name), &[]),
-            Step::State(state) => self.send(state, &[]),
-            Step::Done(done, Ask::Stored) => {
-                say_done(done);
-                Ok(true)
-            }
-            Step::Done(done, Ask::Closed) => self.send("BARRIER=1", &[done.as_fd()]),
-        }
-    }
-
-    fn bring_in_step(&mut self, name: Held, held: Option<&OwnedFd>) -> io::Result<bool> {
-        let stored = self.stored.get(&name).copied();
-        if stored.is_some_and(|stored| held.is_none() || stored == Stored::Outdated) {
-            if !self.send(&removal(name), &[])? {
-                return Ok(false);
-            }
-            self.stored.remove(&name);
-            self.name_bytes -= bytes_of(name);
-            if let Some(other) = self.left_out.pop_first() {
-                self.changed(other);
-            }
-        }
-        let Some(held) = held.filter(|_| !self.stored.contains_key(&name)) else {
-            self.left_out.remove(&name);
-            return Ok(true);
-        };
-        if !self.has_room(name) {
-            if self.left_out.is_empty() {
-                log::error!(
-                    "keeper",
-                    "systemd's store is full; what is held beyond it is not safe"
-                );
-            }
-            self.left_out.insert(name);
-            return Ok(true);
-        }
-        // systemd is not to remove it when it hangs up: a pipe without a writer may still be full.
-        let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
-        let sent = self.send(&text, &[held.as_fd()])?;
-        if sent {
-            self.stored.insert(name, Stored::Current);
-            self.name_bytes += bytes_of(name);
-        }
-        Ok(sent)
-    }
-
-    fn has_room(&self, name: Held) -> bool {
-        let (bytes, descriptors) = match name {
-            Held::Journal(_)
-            | Held::StateLock
-            | Held::Mark
-            | Held::Handover
-            | Held::Passed(_)
-            | Held::Baton => (0, 0),
-            Held::Control(_) | Held::Server(_) | Held::Socket(_) => (0, 1),
-            Held::Ring(_) | Held::Out(_) | Held::Err(_) | Held::Pidfd(_) => {
-                (RESERVED_NAME_BYTES, RESERVED_DESCRIPTORS)
+    /// Does what can be done, and says what is in the way of the rest.
+    fn work(&mut self, held: &BTreeMap<Held, OwnedFd>, now: Instant) -> Result<(), Obstacle> {
+        let packed = loop {
+            let advanced = self.carriers.advance(held, now, &mut self.requests);
+            let asked = self.requests.len();
+            self.send_all()?;
+            if asked == 0 {
+                break advanced;
             }
         };
-        self.name_bytes + bytes_of(name) + bytes <= MOST_NAME_BYTES
-            && self.stored.len().saturating_add(descriptors) < self.store_size
+        packed.map_err(|trouble| match trouble {
+            Trouble::NoRoom => Obstacle::NoRoom,
+            Trouble::Refused(error) => {
+                Obstacle::Refused(Errno::from_raw(error.raw_os_error().unwrap_or_default()))
+            }
+        })?;
+        if self.is_ready { self.remove_single(held) } else { Ok(()) }
     }
 
-    fn send(&mut self, text: &str, fds: &[BorrowedFd]) -> io::Result<bool> {
-        self.notifier.as_mut().map_or(Ok(true), |notifier| notifier.send(text, fds))
+    /// Tells systemd everything that there is to tell, states first.
+    fn send_all(&mut self) -> Result<(), Obstacle> {
+        while let Some(state) = self.states.front().cloned() {
+            self.send(&state, None)?;
+            self.states.pop_front();
+        }
+        while let Some(name) = self.unknown.front().cloned() {
+            self.send(&removal(name), None)?;
+            self.unknown.pop_front();
+        }
+        while let Some(request) = self.requests.front() {
+            match *request {
+                Request::Store(number) => {
+                    // systemd is not to remove it because nobody has the other end.
+                    let name = carriers::name_of(number);
+                    self.send(&format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0"), Some(number))?;
+                    self.carriers.stored(number);
+                    sys::kill_point("carrier-stored");
+                }
+                Request::Remove(number) => {
+                    self.send(&removal(carriers::name_of(number)), None)?;
+                    sys::kill_point("carrier-removed");
+                }
+            }
+            self.requests.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Removes what carriers have, too, and what is not held any more.
+    fn remove_single(&mut self, held: &BTreeMap<Held, OwnedFd>) -> Result<(), Obstacle> {
+        let packing = self.carriers.packing();
+        let unneeded = |name: &&Held| packing.has_safe(**name) || !held.contains_key(name);
+        let unneeded: Vec<Held> = self.single.iter().filter(unneeded).copied().collect();
+        for name in unneeded {
+            self.send(&removal(name), None)?;
+            self.single.remove(&name);
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, text: &str, carrier: Option<u64>) -> Result<(), Obstacle> {
+        let Some(notifier) = &mut self.notifier else { return Ok(()) };
+        let fds: Vec<BorrowedFd> =
+            carrier.into_iter().filter_map(|number| self.carriers.receiver(number)).collect();
+        if carrier.is_some() && fds.is_empty() {
+            // It was not needed for long.
+            return Ok(());
+        }
+        match notifier.send(text, &fds) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Obstacle::QueueFull),
+            Err(error) => {
+                log::debug!("keeper", "systemd was not told: {error}");
+                Err(Obstacle::Unreachable)
+            }
+        }
     }
 }
 
@@ -346,8 +349,4 @@ fn say_done(done: &OwnedFd) {
 
 fn removal(name: impl std::fmt::Display) -> String {
     format!("FDSTOREREMOVE=1\nFDNAME={name}")
-}
-
-fn bytes_of(name: Held) -> usize {
-    name.to_string().len() + 1
 }
