@@ -105,7 +105,8 @@ impl Command {
     fn ends_as_a_process(&self) -> bool {
         match self {
             Self::Run(it) => it.is_attached(),
-            Self::Wait(_) | Self::Lock(_) => true,
+            Self::Wait(it) => it.is_for_end(),
+            Self::Lock(_) => true,
             _ => false,
         }
     }

@@ -48,6 +48,10 @@ const EXAMPLES: [(&str, Examples); 26] = [
                 "Run a build, follow its output, and end with its exit status.",
             ),
             (
+                "papactl run db --ready 'ready to accept connections' -- postgres -D data",
+                "Return when the program has written that it is ready.",
+            ),
+            (
                 "papactl run api --user www --dir /srv/api --env PORT=8080 --limit nofile=4096 -- ./api",
                 "Run a program as another user, in its directory, with a variable and a limit.",
             ),
@@ -84,6 +88,7 @@ const EXAMPLES: [(&str, Examples); 26] = [
         "wait",
         &[
             ("papactl wait job", "Wait for its end, and end with its exit status."),
+            ("papactl wait db --ready 'ready to accept' -t 1m", "Wait until it has written this."),
             ("papactl wait 'job.*' --timeout 5m", "Wait for several, for five minutes at most."),
         ],
     ),

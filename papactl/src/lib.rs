@@ -23,6 +23,7 @@ mod names;
 mod output;
 mod parsing;
 mod procfs;
+mod readiness;
 mod screen;
 mod shape;
 mod specification;

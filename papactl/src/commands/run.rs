@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use papa_client::{ErrorKind, Papa, Process, ProcessBuilder, ProcessInfo};
@@ -14,7 +15,9 @@ use crate::failure::{Failure, Result, with_cause};
 use crate::interrupts::Interrupts;
 use crate::names;
 use crate::output;
+use crate::readiness;
 use crate::shape;
+use crate::time;
 use crate::users::Users;
 
 mod attach;
@@ -69,6 +72,23 @@ pub(crate) struct Run {
     #[arg(long, requires = "attach")]
     raw: bool,
 
+    /// Return when it has written this text, and not before
+    ///
+    /// What it has written before counts, too, as long as papad keeps that. The exit status is 1 if
+    /// it ends first, and 6 if that takes longer than --ready-timeout; it runs on then.
+    #[arg(long, value_name = "TEXT", conflicts_with = "attach")]
+    ready: Option<String>,
+
+    /// How long that may take: 10s, 1m30s, 500ms, or a number of seconds
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1m",
+        value_parser = time::duration,
+        requires = "ready"
+    )]
+    ready_timeout: Duration,
+
     /// Replace one of this name that has ended, even if its output was not taken
     #[arg(long)]
     replace: bool,
@@ -102,6 +122,9 @@ impl Run {
             let takes = self.rm || self.specification.blocks();
             let form = attach::Form { is_new, takes, is_raw: self.raw };
             return attach::follow(&papa, &process, form, &interrupts);
+        }
+        if let Some(text) = &self.ready {
+            readiness::wait_for(&papa, &process, text, self.ready_timeout)?;
         }
         let info = process.info();
         if context.output.is_json() {

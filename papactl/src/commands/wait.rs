@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use papa_client::{End, Process};
+use papa_client::{End, Papa, Process};
 
 use crate::complete;
 use crate::context::Context;
@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::names;
 use crate::output;
+use crate::readiness;
 use crate::shape::Ended;
 use crate::time;
 
@@ -29,11 +30,39 @@ pub(crate) struct Wait {
     /// Wait no longer than this: 10s, 1m30s, 500ms, or a number of seconds
     #[arg(long, short = 't', value_name = "TIME", value_parser = time::duration)]
     timeout: Option<Duration>,
+
+    /// Wait until each has written this text, and not for its end
+    ///
+    /// What papad has kept of its output counts, too. The exit status is 0 then, 6 if --timeout is
+    /// over, and 1 if one ends first.
+    #[arg(long, short = 'r', value_name = "TEXT")]
+    ready: Option<String>,
 }
 
 impl Wait {
+    /// Whether it ends as the processes do.
+    pub(crate) fn is_for_end(&self) -> bool {
+        self.ready.is_none()
+    }
+
+    fn wait_until_ready(&self, papa: &Papa, text: &str, context: &Context) -> Result<Exit> {
+        let begun = Instant::now();
+        for process in names::handles(papa, &self.names)? {
+            let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+            readiness::wait_for(papa, &process, text, left.unwrap_or(Duration::MAX))?;
+        }
+        if context.output.is_json() {
+            // None of them has ended.
+            output::json(&Vec::<Ended>::new())?;
+        }
+        Ok(Exit::DONE)
+    }
+
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
+        if let Some(text) = &self.ready {
+            return self.wait_until_ready(&papa, text, context);
+        }
         let begun = Instant::now();
         let mut ends = Vec::new();
         for process in names::handles(&papa, &self.names)? {

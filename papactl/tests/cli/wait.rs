@@ -75,3 +75,32 @@ fn its_own_trouble_has_a_status_of_its_own() {
         (125, "papactl: job still runs after 1ms; \"papactl stop job\" ends it".to_owned())
     );
 }
+
+#[test]
+fn a_process_is_waited_for_until_it_says_that_it_is_ready() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "go");
+    let line = format!("echo begun; read go <{}; echo up and ready; exec sleep 1000", fifo.path());
+    let words = ["run", "web", "--ready", "begun", "--", "/bin/sh", "-c", &line];
+    assert!(ctl.ok(&words).starts_with("web runs as pid "));
+    let (status, error) = ctl.fails(&["wait", "web", "--ready", "and ready", "-t", "1ms"]);
+    assert_eq!(status, 6);
+    assert!(error.starts_with("papactl: web runs, and has not written \"and ready\" "), "{error}");
+    let waiting = ctl.start(&["wait", "web", "--ready", "and ready"]);
+    fifo.send("");
+    assert_eq!(Ran::of(waiting).status, Some(0));
+    // It is ready still, and nothing was taken.
+    assert_eq!(
+        ctl.ok(&["run", "web", "--ready", "up", "--", "/bin/sh", "-c", &line]).lines().count(),
+        1
+    );
+    assert_eq!(ctl.ok(&["logs", "web"]), "begun\nup and ready\n");
+
+    let words = ["run", "job", "--ready", "up", "--", "/bin/sh", "-c", "exit 3"];
+    let expected = "papactl: job has ended (exit status 3) before it was ready; \"papactl logs job\" \
+                    shows what it has written";
+    assert_eq!(ctl.fails(&words), (1, expected.to_owned()));
+    assert_eq!(ctl.fails(&["wait", "job", "--ready", "up"]), (1, expected.to_owned()));
+}
