@@ -28,6 +28,8 @@ pub(crate) enum Bound {
     ClientTimeout,
     Sessions,
     SessionsPerUser,
+    /// Bytes that all sessions keep for clients that do not read, or do not finish a line.
+    Backlog,
     /// Processes that one session watches, and wildcards by which others join.
     Watched,
     /// Processes on the list, and others whose descendants hold their pipes.
@@ -84,7 +86,7 @@ const HALF: u64 = u64::MAX;
 const PERCENT: u64 = 1 << 63;
 const YEAR: u64 = 365 * 24 * 60 * 60;
 
-const COUNT: usize = 16;
+const COUNT: usize = 17;
 
 /// In the order of [`Bound`].
 const TABLE: [Row; COUNT] = [
@@ -168,6 +170,16 @@ const TABLE: [Row; COUNT] = [
         within: Some(Bound::Sessions),
         help: "those of one user",
         refusal: "papad serves at most {} sessions of one user",
+    },
+    Row {
+        bound: Bound::Backlog,
+        option: "max-backlog",
+        unit: Unit::Bytes,
+        default: 256 * MIB,
+        range: (0, MOST_BYTES),
+        within: None,
+        help: "bytes of all unread answers and unfinished lines",
+        refusal: "unread answers and unfinished lines may have at most {} bytes together",
     },
     Row {
         bound: Bound::Watched,

@@ -138,6 +138,77 @@ fn an_answer_has_so_many_bytes() {
 }
 
 #[test]
+fn what_all_clients_leave_unread_has_so_many_bytes() {
+    const MIB: u64 = 1 << 20;
+    let scratch = ScratchDir::new();
+    let papad =
+        Papad::builder().unix_path(scratch.join("papad.sock")).arg("--max-backlog=10m").start();
+    let mut exact = Exact::tcp(&papad);
+    for number in 0..6 {
+        exact.ask(format!("set v.{number} {}", "x".repeat(MIB as usize)));
+    }
+    let before = number_of(&exact.ask("status")[0], "memory");
+    // Of six mebibytes, a Unix socket takes a fraction unread.
+    let deaf = |dialect: &str| {
+        let mut session = papad.connect_unix();
+        session.expect(BANNER);
+        session.send(format!("{dialect}list values\n"));
+        session
+    };
+    let first = deaf("");
+    eventually("its answer waits", || {
+        let near = near(&mut exact, "backlog");
+        near.split('/').next().unwrap().parse::<u64>().unwrap() > 5 * MIB
+    });
+    let why = "unread answers and unfinished lines may have at most 10485760 bytes together";
+    for _ in 0..40 {
+        papad.session().ask_expecting("list values", format!("Error: U{}", &why[1..]));
+        refuse(&mut exact, "list values", why);
+    }
+    // What is small is answered, and what there is room for.
+    assert_eq!(exact.ask("get v.1")[0].len(), MIB as usize);
+    exact.ask("list values none");
+    let grown = number_of(&exact.ask("status")[0], "memory").saturating_sub(before);
+    assert!(grown < 64 * MIB, "{grown} bytes");
+    drop(first);
+    eventually("there is room again", || exact.try_ask("list values").unwrap().is_ok());
+    let _second = deaf("protocol 2\n");
+    eventually("its answer waits", || !near(&mut exact, "backlog").starts_with("0/"));
+    refuse(&mut exact, "list values", why);
+    // An answer that waits counts with the next server, too.
+    exact.ask("upgrade");
+    refuse(&mut exact, "list values", why);
+}
+
+#[test]
+fn lines_that_are_not_finished_have_so_many_bytes_together() {
+    let papad = Papad::builder().arg("--max-backlog=3m").start();
+    let mut exact = Exact::tcp(&papad);
+    let half = format!("set v {}", "x".repeat(1 << 20));
+    let mut sessions: Vec<Session> = (0..3).map(|_| papad.session()).collect();
+    for (at, session) in sessions.iter_mut().enumerate() {
+        session.send(&half);
+        eventually("it has come", || {
+            let near = near(&mut exact, "backlog");
+            let used: usize = near.split('/').next().unwrap().parse().unwrap();
+            // Of each, 64 KiB do not count.
+            used == (at + 1) * (half.len() - (64 << 10))
+        });
+    }
+    let mut one_more = papad.session();
+    let _ = one_more.try_send(&half);
+    let heard = String::from_utf8(one_more.read_to_end()).unwrap();
+    let why = "Unread answers and unfinished lines may have at most 3145728 bytes together";
+    assert!(heard.is_empty() || heard == format!("Error: {why}\n> "), "{heard}");
+    // Those that fitted go on.
+    for session in &mut sessions {
+        session.send("\n");
+        session.expect("\n> ");
+    }
+    eventually("nothing is kept", || near(&mut exact, "backlog").starts_with("0/"));
+}
+
+#[test]
 fn a_user_has_so_many_sessions() {
     let scratch = ScratchDir::new();
     let papad = Papad::builder()

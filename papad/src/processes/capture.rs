@@ -180,6 +180,8 @@ impl Capture {
     /// Captures for as long as papad lives.
     pub(crate) fn run(&self, events: &impl Events) -> io::Result<()> {
         let mut ready = vec![EpollEvent::empty(); EVENTS];
+        // What was recovered may be more than there may be now.
+        events.make();
         loop {
             memory::give_back_if_due();
             let count = match self.epoll.wait(&mut ready, self.time_left()) {

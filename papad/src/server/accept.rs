@@ -271,7 +271,7 @@ fn begin(server: &Arc<Server>, connection: File, peer: String, uid: Uid) {
         }
     };
     log::debug!("server", "session from {peer}");
-    if let Err(session) = Session::new(admission, connection, peer).start() {
+    if let Err(session) = Session::new(admission, connection, peer, uid).start() {
         refuse(session.client.lines.connection(), "papad can make no more threads");
     }
 }

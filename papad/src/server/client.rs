@@ -14,7 +14,10 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use papa_protocol::exact::Failure;
 
+use super::Server;
+use super::backlog::Part;
 use super::lines::{Lines, Received};
+use super::places::Owner;
 use super::session::Ended;
 use crate::bounds::{Bound, Bounds};
 use crate::gate::Gate;
@@ -38,6 +41,9 @@ pub(super) struct Client {
     /// What is to be said. It is sent by [`Client::send`].
     pub(super) out: Out,
     pub(super) lines: Lines,
+    /// What is kept until it is read, and until a line ends.
+    pub(super) unread: Part,
+    unfinished: Part,
     gate: Arc<Gate>,
     bounds: Arc<Bounds>,
 }
@@ -108,8 +114,13 @@ impl Out {
 }
 
 impl Client {
-    pub(super) fn new(lines: Lines, out: Out, gate: Arc<Gate>, bounds: Arc<Bounds>) -> Client {
-        Client { out, lines, gate, bounds }
+    /// One of this owner, to whom this is to be said.
+    pub(super) fn new(lines: Lines, out: Out, server: &Server, owner: Owner) -> Client {
+        let (mut unread, mut unfinished) = (server.backlog.part(owner), server.backlog.part(owner));
+        unread.set_again(out.unsent().len() as u64);
+        unfinished.set_again(lines.waiting().len() as u64);
+        let (gate, bounds) = (Arc::clone(&server.gate), Arc::clone(&server.bounds));
+        Client { out, lines, unread, unfinished, gate, bounds }
     }
 
     /// Sends everything, and what telnet is to be answered. The memory for it is kept for what comes next.
@@ -128,6 +139,7 @@ impl Client {
             self.wait(PollFlags::POLLOUT, None, Some(since + patience))?;
             self.bounds.note(Bound::ClientTimeout, since.elapsed().as_secs());
         }
+        self.unread.clear();
         Ok(())
     }
 
@@ -162,6 +174,9 @@ impl Client {
     pub(super) fn send_and_rest(&mut self) -> Result<(), Ended> {
         self.send()?;
         self.out.bytes.shrink_to(AT_REST);
+        if self.lines.waiting().is_empty() {
+            self.unfinished.clear();
+        }
         Ok(())
     }
 
@@ -170,7 +185,9 @@ impl Client {
         loop {
             self.hear(PollFlags::POLLIN, None)?;
             match self.lines.read()? {
-                Received::Bytes => return Ok(()),
+                Received::Bytes => {
+                    return Ok(self.unfinished.set(self.lines.waiting().len() as u64)?);
+                }
                 Received::Nothing => {}
                 Received::End => return Err(Ended::ByClient),
                 Received::TooLong => return Err(self.lines.too_long().into()),

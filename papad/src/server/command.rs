@@ -11,6 +11,7 @@ use papa_protocol::text::shown;
 
 use super::Server;
 use super::admission::Admission;
+use super::backlog::Part;
 use super::upgrade::Awaited;
 use super::watch::Watch;
 use crate::bounds::Bound;
@@ -36,10 +37,10 @@ pub(super) enum Reply {
 type Outcome<T> = Result<T, Failure>;
 
 /// Does what a command asks.
-pub(super) fn run(admission: &Admission, command: Command) -> Reply {
+pub(super) fn run(admission: &Admission, unread: &mut Part, command: Command) -> Reply {
     let server = &admission.server;
     match command {
-        Command::List { noun, names } => reply(list(server, noun, &names)),
+        Command::List { noun, names } => reply(list(server, unread, noun, &names)),
         Command::MakeSocket(request) => reply(make_socket(server, request)),
         Command::MakeProcess(request) => {
             make_process(server, *request).unwrap_or_else(Reply::Failed)
@@ -48,7 +49,9 @@ pub(super) fn run(admission: &Admission, command: Command) -> Reply {
         Command::Watch(names) => watch(server, &names).unwrap_or_else(Reply::Failed),
         Command::Set { name, value } => reply(set(server, name, value)),
         Command::Get { name } => {
-            Reply::Text(on_one_line(server.values.get(&name).unwrap_or_default()))
+            let value = server.values.get(&name).unwrap_or_default();
+            let is_kept = unread.add(value.len());
+            is_kept.map_or_else(Reply::Failed, |()| Reply::Text(on_one_line(value)))
         }
         Command::Upgrade { path } => {
             server.ask_for_upgrade(path.as_deref()).map_or_else(Reply::Failed, Reply::Upgrade)
@@ -82,20 +85,24 @@ fn failed(what: &str, error: &io::Error) -> Failure {
     Failure::new(limit::code_of(error), format!("{what} - {error}"))
 }
 
-fn list(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
+fn list(server: &Server, unread: &mut Part, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
     let lines = match noun {
         Noun::Value => {
             let values = server.values.find(names).into_iter();
-            gather(server, values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))))
+            gather(
+                server,
+                unread,
+                values.map(|(name, text, _)| on_one_line([name, text].join(&b' '))),
+            )
         }
         Noun::Socket => {
             let (sockets, _) = server.sockets.find(names, true);
-            gather(server, sockets.iter().map(|socket| on_one_line(socket.line())))
+            gather(server, unread, sockets.iter().map(|socket| on_one_line(socket.line())))
         }
         Noun::Process => {
             let found = server.processes.find(names, Numbers::Count);
             let processes = found.into_processes();
-            gather(server, processes.map(|process| on_one_line(process.line())))
+            gather(server, unread, processes.map(|process| on_one_line(process.line())))
         }
     };
     Ok(lines?.join(&b'\n'))
@@ -104,12 +111,14 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Outcome<Vec<u8>> {
 /// Lines that are to be answered, if they are not too much: they wait here until the client reads.
 pub(super) fn gather(
     server: &Server,
+    unread: &mut Part,
     lines: impl Iterator<Item = Vec<u8>>,
 ) -> Outcome<Vec<Vec<u8>>> {
     let mut bytes = 0;
     let checked = lines.map(|line| {
         bytes += line.len() + 1;
-        server.bounds.check(Bound::Answer, bytes).map(|()| line)
+        server.bounds.check(Bound::Answer, bytes)?;
+        unread.add(line.len() + 1).map(|()| line)
     });
     checked.collect()
 }

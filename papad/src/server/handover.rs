@@ -18,6 +18,7 @@ use papa_protocol::frame::Time;
 use super::admission::Admission;
 use super::client::{Client, Out};
 use super::lines::{Lines, Manner};
+use super::places::Owner;
 use super::session::{Activity, Dialect, Session};
 use super::sessions::{self, Info};
 use super::telnet::Telnet;
@@ -309,12 +310,13 @@ impl Told {
         let lines = Lines::resumed(connection.into(), manner, waiting, came, Arc::clone(bounds));
         let leaving = session.descriptors("out_fd", held)?;
         let out = Out::new(session.get("out")?.to_vec(), leaving);
-        let mut client = Client::new(lines, out, Arc::clone(&server.gate), Arc::clone(bounds));
+        let uid = session.number("uid").map(Uid::from_raw);
+        let mut client = Client::new(lines, out, server, Owner::of(uid));
         let activity = self.activity(server, by_id, &mut client.out.bytes)?;
         let peer = String::from_utf8_lossy(session.get("peer")?).into_owned();
         let info = Info {
             peer: peer.clone(),
-            uid: session.number("uid").map(Uid::from_raw),
+            uid,
             since: Time(session.number("since").unwrap_or_default()),
             protocol: session.number("protocol").unwrap_or(1),
             doing: sessions::NOTHING,

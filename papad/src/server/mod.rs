@@ -3,6 +3,7 @@
 
 mod accept;
 mod admission;
+mod backlog;
 mod client;
 mod command;
 mod exact;
@@ -40,6 +41,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 use accept::Doors;
+use backlog::Backlog;
 use lifeline::Lifeline;
 use mark::{Mark, Place};
 use papa_protocol::frame::Time;
@@ -71,6 +73,7 @@ struct Server {
     processes: Processes,
     values: Values,
     sessions: Sessions,
+    backlog: Arc<Backlog>,
     refusals: Refusals,
     upgrades: Upgrades,
     gate: Arc<Gate>,
@@ -253,6 +256,7 @@ impl Server {
             )?,
             values: Values::new(Arc::clone(&journal), Arc::clone(&bounds), values, disk),
             sessions: Sessions::new(Arc::clone(&bounds)),
+            backlog: Arc::new(Backlog::new(Arc::clone(&bounds))),
             refusals: Refusals::new()?,
             bounds,
             upgrades: Upgrades::default(),

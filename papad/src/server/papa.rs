@@ -63,7 +63,7 @@ pub(super) fn watch(watch: &mut Watch, client: &mut Client) -> Result<Activity, 
 /// Answers one line; returns what the session does next if that is something else.
 fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Activity> {
     let server = &admission.server;
-    let out = &mut client.out.bytes;
+    let (out, unread) = (&mut client.out.bytes, &mut client.unread);
     let words = words::split(line);
     if let [first, version] = &words[..]
         && first == b"protocol"
@@ -82,7 +82,7 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
         return None;
     }
     let reply = match command::parse(words) {
-        Ok(command) => super::command::run(admission, command),
+        Ok(command) => super::command::run(admission, unread, command),
         Err(error) => {
             say(out, format!("Error: {error}").as_bytes());
             return None;

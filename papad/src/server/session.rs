@@ -4,12 +4,15 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use nix::unistd::Uid;
+
 use papa_protocol::exact::{Failure, write_error};
 use papa_protocol::frame::BANNER;
 
 use super::admission::Admission;
 use super::client::{Client, Out};
 use super::lines::Lines;
+use super::places::Owner;
 use super::upgrade::{self, Awaited};
 use super::watch::Watch;
 use super::{exact, handover, named, papa};
@@ -94,11 +97,11 @@ impl From<Failure> for Ended {
 
 impl Session {
     /// One that begins.
-    pub(super) fn new(admission: Admission, connection: File, peer: String) -> Session {
+    pub(super) fn new(admission: Admission, connection: File, peer: String, uid: Uid) -> Session {
         let out = Out::new(BANNER.to_vec(), [].into());
-        let (gate, bounds) = (&admission.server.gate, &admission.server.bounds);
-        let lines = Lines::new(connection, Arc::clone(bounds));
-        let client = Client::new(lines, out, Arc::clone(gate), Arc::clone(bounds));
+        let server = &admission.server;
+        let lines = Lines::new(connection, Arc::clone(&server.bounds));
+        let client = Client::new(lines, out, server, Owner::of(Some(uid)));
         Session { admission, peer, client, activity: Activity::Commanding { is_first: true } }
     }
 

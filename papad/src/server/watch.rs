@@ -20,9 +20,6 @@ use crate::sys;
 /// Bytes of output after which a batch is sent.
 const BATCH: u64 = 1024 * 1024;
 
-/// Bytes of frames after which no other process has a turn.
-const GATHERED: usize = 2 * BATCH as usize;
-
 /// How long a client may take to read that it is watching before its first batch is sent.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -90,7 +87,8 @@ impl Watch {
                 client.send()?;
             }
             self.waker.rearm();
-            let has_output = self.fill(&mut client.out.bytes)?;
+            let budget = client.unread.add_batch(BATCH);
+            let has_output = self.fill(budget, &mut client.out.bytes)?;
             if self.watched.is_empty() {
                 return Ok(b"Nothing left to watch");
             }
@@ -127,14 +125,15 @@ impl Watch {
         Ok(false)
     }
 
-    /// Appends frames to a batch; returns whether there are any.
-    fn fill(&mut self, batch: &mut Vec<u8>) -> io::Result<bool> {
+    /// Appends frames to a batch, of at most so much output; no other process has a turn when they have
+    /// twice that. Returns whether there are any.
+    fn fill(&mut self, budget: u64, batch: &mut Vec<u8>) -> io::Result<bool> {
         let mut has_frames = false;
-        let mut budget = BATCH;
+        let (mut budget, gathered) = (budget, 2 * budget as usize);
         let mut first_unserved = None;
         let before = batch.len();
         for (at, watched) in self.watched.iter_mut().enumerate() {
-            if budget == 0 || batch.len() - before > GATHERED {
+            if budget == 0 || batch.len() - before > gathered {
                 first_unserved = Some(at);
                 break;
             }

@@ -13,9 +13,10 @@ const NOTED: u64 = 50;
 
 /// The limits of what papad holds and serves, and how to get away from each. The others bound single
 /// things: papad tells the greatest that there was, and the next one may be small again.
-const TOTALS: [(&str, &str); 8] = [
+const TOTALS: [(&str, &str); 9] = [
     ("sessions", "\"papactl status --json\" tells whose they are"),
     ("sessions-per-user", "\"papactl status --json\" tells whose they are"),
+    ("backlog", "\"papactl status --json\" tells who is connected: some do not read"),
     ("processes", "\"papactl rm\" takes those that have ended off the list"),
     (
         "buffers",
@@ -85,9 +86,18 @@ fn is_told_by_another(limit: &Limit, limits: &[Limit]) -> bool {
 
 /// How much is used of how much.
 fn amount(limit: &Limit) -> String {
-    let is_of_bytes =
-        ["line", "name", "args", "answer", "buffers", "output-memory", "value", "values-total"]
-            .contains(&&*limit.name);
+    let is_of_bytes = [
+        "line",
+        "name",
+        "args",
+        "answer",
+        "backlog",
+        "buffers",
+        "output-memory",
+        "value",
+        "values-total",
+    ]
+    .contains(&&*limit.name);
     let say = |count: u64| if is_of_bytes { text::size(count) } else { count.to_string() };
     format!("{} of {}", say(limit.used), say(limit.allowed))
 }

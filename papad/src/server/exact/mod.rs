@@ -92,7 +92,9 @@ fn answer(admission: &Admission, client: &mut Client, line: &[u8]) -> Option<Act
             let watching = watch::Watching::new(server, &request);
             watching.map(|(watching, opening)| Answer::Watch(opening, watching))
         }
-        Ok(Some(request)) => request::run(admission, request, &mut client.lines),
+        Ok(Some(request)) => {
+            request::run(admission, request, &mut client.lines, &mut client.unread)
+        }
         Err(failure) => Err(failure),
     };
     server.compact();

@@ -12,6 +12,7 @@ use papa_protocol::text::shown;
 
 use super::super::Server;
 use super::super::admission::Admission;
+use super::super::backlog::Part;
 use super::super::command::gather;
 use super::super::lines::Lines;
 use super::{Answer, Outcome, show, status};
@@ -20,14 +21,19 @@ use crate::processes::{Identity, Numbers, Process, Spec};
 use crate::values::{Condition, Unchanged};
 
 /// Does what a request asks; a watch is not among them.
-pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) -> Outcome {
+pub(super) fn run(
+    admission: &Admission,
+    request: Request,
+    lines: &mut Lines,
+    unread: &mut Part,
+) -> Outcome {
     let server = &admission.server;
     admission.is_doing(name_of(&request));
     match request {
         Request::Help => Ok(Answer::Lines(
             exact::help().into_iter().map(|line| Line::new().word(line).into_bytes()).collect(),
         )),
-        Request::List { noun, names } => list(server, noun, &names).map(Answer::Lines),
+        Request::List { noun, names } => list(server, unread, noun, &names).map(Answer::Lines),
         Request::MakeSocket(MakeSocket { name, options }) => {
             Ok(one(show::socket(&*server.sockets.make(&name, options)?)))
         }
@@ -35,7 +41,11 @@ pub(super) fn run(admission: &Admission, request: Request, lines: &mut Lines) ->
         Request::ShowProcess { name } => Ok(one(show::request(&*find_process(server, &name)?))),
         Request::Remove { noun, names } => remove(server, noun, &names),
         Request::Get { name } => match server.values.get(&name) {
-            Some(value) => Ok(one(Line::new().word(value))),
+            Some(value) => {
+                let line = Line::new().word(value).into_bytes();
+                unread.add(line.len())?;
+                Ok(Answer::Lines(vec![line]))
+            }
             None => Err(no(Noun::Value, &name)),
         },
         Request::Set(set) => {
@@ -119,15 +129,20 @@ fn failed(error: &io::Error) -> Failure {
     Failure::new(limit::code_of(error), error.to_string())
 }
 
-fn list(server: &Server, noun: Noun, names: &Patterns) -> Result<Vec<Vec<u8>>, Failure> {
+fn list(
+    server: &Server,
+    unread: &mut Part,
+    noun: Noun,
+    names: &Patterns,
+) -> Result<Vec<Vec<u8>>, Failure> {
     match noun {
         Noun::Socket => {
             let (sockets, _) = server.sockets.find(names, false);
-            gather(server, sockets.iter().map(|socket| show::socket(socket).into_bytes()))
+            gather(server, unread, sockets.iter().map(|socket| show::socket(socket).into_bytes()))
         }
         Noun::Process => {
             let processes = server.processes.find(names, Numbers::AreNames).into_processes();
-            gather(server, processes.map(|process| show::process(&process).into_bytes()))
+            gather(server, unread, processes.map(|process| show::process(&process).into_bytes()))
         }
         Noun::Value => {
             let line = |(name, text, is_for_session)| {
@@ -135,7 +150,7 @@ fn list(server: &Server, noun: Noun, names: &Patterns) -> Result<Vec<Vec<u8>>, F
                 let line = if is_for_session { line.pair("for", "session") } else { line };
                 line.into_bytes()
             };
-            gather(server, server.values.find(names).into_iter().map(line))
+            gather(server, unread, server.values.find(names).into_iter().map(line))
         }
     }
 }

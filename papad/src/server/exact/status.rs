@@ -73,6 +73,7 @@ fn used(server: &Server, bound: Bound) -> u64 {
         | Bound::Value => return server.bounds.most(bound),
         Bound::Buffers => return server.processes.buffers.promised(),
         Bound::OutputMemory => return server.processes.buffers.memory().held(),
+        Bound::Backlog => return server.backlog.taken(),
         Bound::ValuesTotal => return server.values.bytes(),
         Bound::Sessions => server.sessions.count(),
         Bound::SessionsPerUser => server.sessions.most_of_one_user(),

@@ -30,9 +30,6 @@ pub(in crate::server) use told::{TellWatched, TellWildcard, Told};
 /// Bytes of output that are gathered before they are sent.
 const BATCH: u64 = 256 * 1024;
 
-/// Bytes of frames after which no other process has a turn.
-const GATHERED: usize = 2 * BATCH as usize;
-
 /// Processes watched no more whose names are remembered.
 const REMEMBERED: usize = 256;
 
@@ -181,7 +178,8 @@ impl Watching {
             client.pass()?;
             self.waker.rearm();
             self.join_new(&mut client.out.bytes);
-            let has_sent = self.send(&mut client.out.bytes)?;
+            let batch = client.unread.add_batch(BATCH);
+            let has_sent = self.send(batch, &mut client.out.bytes)?;
             if !has_sent && self.is_finished() {
                 return Ok(exact::Ended::Finished);
             }
@@ -237,15 +235,15 @@ impl Watching {
         self.seen = listings;
     }
 
-    /// Appends frames as far as the window allows; returns whether there are any.
-    fn send(&mut self, out: &mut Vec<u8>) -> io::Result<bool> {
-        let mut window = self.window.saturating_sub(self.in_flight()).min(BATCH);
-        let mut looking = BATCH;
+    /// Appends frames as far as the window allows, of at most so much output; returns whether there are any.
+    fn send(&mut self, batch: u64, out: &mut Vec<u8>) -> io::Result<bool> {
+        let mut window = self.window.saturating_sub(self.in_flight()).min(batch);
+        let (mut looking, gathered) = (batch, 2 * batch as usize);
         let mut has_sent = false;
         let mut first_unserved = None;
         let before = out.len();
         for (at, watched) in self.watched.iter_mut().enumerate() {
-            if out.len() - before > GATHERED {
+            if out.len() - before > gathered {
                 first_unserved = first_unserved.or(Some(at));
                 break;
             }
