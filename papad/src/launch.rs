@@ -66,7 +66,7 @@ pub(crate) fn fail(why: &str) -> ExitCode {
 }
 
 /// Starts a server whose standard input is its end of the link.
-pub(crate) fn start_server(program: &Path, options: &Options, link: OwnedFd) -> io::Result<Child> {
+pub(crate) fn start_server(program: &Path, link: OwnedFd) -> io::Result<Child> {
     let keeper = env::args_os().next().unwrap_or_default();
     let starter = keeper.as_bytes().strip_prefix(KEEPER.as_bytes()).unwrap_or_default();
     let title = [SERVER.as_bytes(), starter].concat();
@@ -75,22 +75,16 @@ pub(crate) fn start_server(program: &Path, options: &Options, link: OwnedFd) -> 
     server.stdin(Stdio::from(link)).stdout(Stdio::null());
     without(&mut server, &systemd::VARIABLES);
     without(&mut server, &[INSTALLED]);
-    if options.daemonize && !is_file(io::stderr()) {
-        server.stderr(Stdio::null());
-    }
     server.spawn()
 }
 
 /// Starts a keeper whose standard input is what another has left.
-pub(crate) fn start_keeper(options: &Options, left: OwnedFd) -> io::Result<Child> {
+pub(crate) fn start_keeper(left: OwnedFd) -> io::Result<Child> {
     let server = env::args_os().next().unwrap_or_default();
     let starter = server.as_bytes().strip_prefix(SERVER.as_bytes()).unwrap_or_default();
     let mut keeper = Command::new(SELF);
     keeper.arg0(OsString::from_vec([KEEPER.as_bytes(), starter].concat()));
     keeper.args(env::args_os().skip(1)).stdin(Stdio::from(left)).stdout(Stdio::null());
-    if options.daemonize && !is_file(io::stderr()) {
-        keeper.stderr(Stdio::null());
-    }
     // It is not to be hit by what the terminal sends to whoever started the old one.
     keeper.process_group(0).spawn()
 }
@@ -136,12 +130,19 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 
 /// Says to whoever ran `papad --daemonize` that papad answers, and lets go of their terminal.
 pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
+    let_go_of_terminal()?;
+    File::from(ready).write_all(b"\n")
+}
+
+/// Lets go of what a daemon was started with as standard error. Until it is ready, that shows what
+/// keeps it from starting; a file has its log from then on, too.
+pub(crate) fn let_go_of_terminal() -> io::Result<()> {
     if !is_file(io::stderr()) {
         log::flush();
         dup2_stderr(null()?)?;
         log::reopen();
     }
-    File::from(ready).write_all(b"\n")
+    Ok(())
 }
 
 fn without(command: &mut Command, variables: &[&str]) {

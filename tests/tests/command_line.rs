@@ -5,14 +5,18 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use papad_tests::{Papad, ScratchDir, eventually, papad_program, pid_of, procfs, wait_for_end};
+use nix::unistd::{Pid, Uid};
+use papad_tests::{
+    NOBODY, Papad, ScratchDir, copy_program, eventually, papad_program, pid_of, procfs,
+    wait_for_end,
+};
 
 fn run(words: &[&str]) -> Output {
     Command::new(papad_program()).args(words).output().unwrap()
@@ -86,6 +90,24 @@ fn titles_name_the_part_and_who_started_it() {
     assert_eq!((comm(keeper), comm(server)), ("papad: keeper".into(), "papad: server".into()));
     assert!(title(keeper).starts_with(&format!("papad: keeper from {own} -p 0")));
     assert!(title(server).starts_with(&format!("papad: server from {own} -p 0")));
+}
+
+#[test]
+fn daemon_that_cannot_start_returns_and_reports_why() {
+    let scratch = ScratchDir::new();
+    let program = scratch.join("papad");
+    copy_program(papad_program(), &program);
+    let mut papad = Command::new("/bin/sh");
+    papad.args(["-c", "ulimit -n 12; exec \"$0\" --daemonize -p 0", &program]);
+    if Uid::effective().is_root() {
+        // Root could have more.
+        papad.uid(NOBODY).gid(NOBODY);
+    }
+    let refused = papad.output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = text(&refused.stderr);
+    assert!(told.contains("papad: cannot start: 5 servers in a row were never ready; "), "{told}");
+    assert!(told.contains("Too many open files"), "{told}");
 }
 
 #[test]

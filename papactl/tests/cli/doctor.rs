@@ -8,6 +8,8 @@ use std::os::unix::net::UnixListener;
 use std::process::Stdio;
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use papad_tests::{BANNER, NOBODY, Papad, ScratchDir, copy_program, is_root};
 use serde_json::Value;
 
@@ -156,6 +158,23 @@ fn a_malformed_endpoint_is_told_with_where_it_comes_from() {
 
 // One test, for the copies of programs must not be open for writing in a process that some other
 // test is just starting.
+#[test]
+fn a_stopped_papad_is_named_as_such() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    let (keeper, server) = (papad.keeper_pid(), papad.server_pid());
+    for pid in [keeper, server] {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    }
+    for ctl in [Ctl::of(&papad), Ctl::over_unix(&papad)] {
+        let what = no_papad(&examine(&ctl));
+        assert!(what.starts_with("papad does not answer: stopped by a signal is pid "), "{what}");
+        for pid in [keeper, server] {
+            assert!(what.contains(&format!("pid {pid} (papad: ")), "{what}");
+        }
+    }
+}
+
 #[test]
 fn a_papad_of_another_user_is_told() {
     if !is_root("to be two users") {

@@ -81,6 +81,8 @@ struct Keeper {
     liveness: Liveness,
     /// papad ends without the server, which cannot even be killed.
     is_given_up: bool,
+    /// Why papad cannot start.
+    failure: Option<String>,
     succession: Succession,
     trial: Option<Trial>,
     /// A server that another has taken over from, until it is reaped.
@@ -96,7 +98,7 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         None => Keeper::new(options, &signals),
     });
     match keeper.and_then(|mut keeper| {
-        let result = keeper.serve().map_err(|error| format!("the keeper failed: {error}"));
+        let result = keeper.serve();
         keeper.clean_up();
         result
     }) {
@@ -181,18 +183,22 @@ impl Keeper {
             leaving: false,
             liveness,
             is_given_up: false,
+            failure: None,
             succession: Succession::None,
             trial: None,
             retiring: None,
         })
     }
 
-    fn serve(&mut self) -> io::Result<()> {
+    fn serve(&mut self) -> Result<(), String> {
         loop {
             // A child that ended before its signal could be heard is found by this, too.
             self.tell_of_ended();
-            let event = self.next_event()?;
-            self.take(event);
+            let event = self.next_event();
+            self.take(event.map_err(|error| format!("the keeper failed: {error}"))?);
+            if let Some(why) = self.failure.take() {
+                return Err(why);
+            }
             let has_server = matches!(self.server, Server::Running { .. });
             if self.leaving && (!has_server || self.is_given_up) {
                 return Ok(());

@@ -12,6 +12,9 @@ use super::{Keeper, SETTLING_TIME, Server};
 use crate::link::{Link, ToServer};
 use crate::{launch, log};
 
+/// So many servers that were never ready show that a daemon cannot start.
+const MOST_DEATHS: u64 = 5;
+
 impl Keeper {
     /// Starts a server, or pauses if that cannot be now. Whatever it is that is lacking, what is
     /// held is not let go of for it.
@@ -22,13 +25,14 @@ impl Keeper {
         self.ends.start_over();
         let started = Link::pair().and_then(|(link, server_end)| {
             let program = Path::new(launch::SELF);
-            Ok((link, launch::start_server(program, &self.options, server_end)?))
+            Ok((link, launch::start_server(program, server_end)?))
         });
         let (link, pid) = match started {
             Ok((link, child)) => (link, Pid::from_raw(child.id() as i32)),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
                 self.restarts.end(Instant::now(), false);
+                self.look_at_start(&format!("the last one could not be started: {error}"));
                 return self.pausing();
             }
         };
@@ -72,8 +76,19 @@ impl Keeper {
             }
             self.held.service().status(&format!("The server {how}; starting it again"));
             self.end_trial();
+            self.look_at_start(&format!("the last one {how}"));
         }
         self.start.last_end = code;
+    }
+
+    /// Gives up a start that somebody waits for, if it will not succeed. Nobody has given papad
+    /// anything yet: it was never ready.
+    fn look_at_start(&mut self, how: &str) {
+        let deaths = self.restarts.never_ready();
+        if self.ready.is_some() && deaths >= MOST_DEATHS {
+            let why = format!("{deaths} servers in a row were never ready; {how}");
+            self.failure = Some(format!("cannot start: {why}"));
+        }
     }
 
     /// The time until the next server is started.

@@ -171,7 +171,7 @@ impl Keeper {
 
     fn run_candidate(&self, path: &Path) -> io::Result<Candidate> {
         let (link, end) = Link::pair()?;
-        let child = launch::start_server(path, &self.options, end)?;
+        let child = launch::start_server(path, end)?;
         let child = Some(Pid::from_raw(child.id() as i32));
         Ok(Candidate { child, link, program: None, request: None })
     }

@@ -329,6 +329,9 @@ impl Server {
             }
         })?;
         let skipped = self.life.skipped;
+        if self.options.daemonize {
+            launch::let_go_of_terminal()?;
+        }
         self.link.tell_keeper(&ToKeeper::Ready { skipped, answers: true })?;
         drop(opening);
         sys::kill_point("ready");

@@ -54,7 +54,7 @@ impl Server {
     fn hand_over_to_keeper(&self) -> io::Result<bool> {
         let (keepers, ours) = Link::pair()?;
         let left = keeper::leave_link(&self.life.start, self.life.skipped, &keepers)?;
-        let mut keeper = launch::start_keeper(&self.options, left.into())?;
+        let mut keeper = launch::start_keeper(left.into())?;
         // This end is the keeper's alone: when that is gone, so is the link.
         drop(keepers);
         let handed = self.link.replace(&ours).and_then(|()| {

@@ -29,6 +29,9 @@ const MOST_PAPADS: usize = 5;
 /// The name of papad's keeper, as `/proc` shows it.
 const KEEPER: &str = "papad: keeper";
 
+/// The name of its server there.
+const SERVER: &str = "papad: server";
+
 /// A connection to papad, or what is there instead.
 pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
     let error = match Papa::connect(endpoint) {
@@ -60,7 +63,10 @@ pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
         ),
         ErrorKind::Io => no_way_in(endpoint, &error),
         ErrorKind::Limit => full(endpoint, &error, &held_by(&here)),
-        _ => stranger(&error, &said(endpoint), &held_by(&here)),
+        _ => match (said(endpoint), &papads(&here)[..]) {
+            (said, papads @ [_, ..]) if said.is_empty() => not_answering(papads),
+            (said, _) => stranger(&error, &said, &held_by(&here)),
+        },
     };
     let mut findings = vec![finding];
     if error.kind() == ErrorKind::NotRunning {
@@ -93,6 +99,37 @@ fn held_by(sockets: &[Listener]) -> String {
 fn process(seen: &Seen) -> String {
     let name = text::printable(seen.name.as_bytes());
     format!("pid {} ({name}) of user {}", seen.pid, user_name(seen.uid))
+}
+
+/// The processes of papad that have one of these sockets open.
+fn papads(sockets: &[Listener]) -> Vec<Seen> {
+    let mut holders = procfs::holders(sockets);
+    holders.retain(|holder| [KEEPER, SERVER].contains(&holder.name.as_str()));
+    holders
+}
+
+/// A papad that lets nobody in: it is stopped, or has too little of something.
+fn not_answering(papads: &[Seen]) -> Finding {
+    let state = |seen: &Seen| procfs::of(seen.pid, "stat").and_then(|stat| state_of(&stat));
+    let stopped: Vec<&Seen> =
+        papads.iter().filter(|seen| matches!(state(seen), Some('T' | 't'))).collect();
+    if stopped.is_empty() {
+        let all: Vec<String> = papads.iter().map(process).collect();
+        let what = format!("papad does not answer: it is {}", all.join(" and "));
+        return Finding::bad("answer", what).advice(
+            "the machine may be overloaded, or papad may wait for a disk that hangs; its keeper \
+             replaces a server that does not respond, and papad's log says so",
+        );
+    }
+    let all: Vec<String> = stopped.iter().map(|seen| process(seen)).collect();
+    let pids: Vec<String> = stopped.iter().map(|seen| seen.pid.to_string()).collect();
+    let what = format!("papad does not answer: stopped by a signal is {}", all.join(" and "));
+    Finding::bad("answer", what).advice(format!("\"kill -CONT {}\" lets it go on", pids.join(" ")))
+}
+
+/// The state in a `/proc/PID/stat`, after a name that may itself contain any character.
+fn state_of(stat: &str) -> Option<char> {
+    stat.rsplit_once(')')?.1.trim_start().chars().next()
 }
 
 /// A file where papad's socket should be, and nobody who listens.
@@ -243,6 +280,13 @@ mod tests {
              \"SSH-2.0\\x0d\\x0a\""
         );
         assert!(stranger(&error, b"", "").what.ends_with("it says nothing"));
+    }
+
+    #[test]
+    fn state_is_found_behind_any_name() {
+        assert_eq!(state_of("7 (papad: server) T 1 7 7"), Some('T'));
+        assert_eq!(state_of("7 (a) S) b) D 1"), Some('D'));
+        assert_eq!(state_of("7"), None);
     }
 
     #[test]
