@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -105,6 +105,17 @@ pub(crate) fn installed() -> io::Result<PathBuf> {
     let path = fs::read_link(SELF)?.into_os_string().into_vec();
     let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
     Ok(PathBuf::from(OsString::from_vec(path.to_vec())))
+}
+
+/// Refuses a script, which its interpreter could not read: what is run is the open file, and by the
+/// time the interpreter looks for that, it is closed.
+pub(crate) fn refuse_script(program: &File) -> io::Result<()> {
+    let mut start = [0; 2];
+    let count = program.read_at(&mut start, 0)?;
+    if start[..count] == *b"#!" {
+        return Err(io::Error::other("it is a script; name the program that the script runs"));
+    }
+    Ok(())
 }
 
 /// Where this program was found, by the name that it was called by.

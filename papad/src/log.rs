@@ -69,6 +69,8 @@ pub(crate) fn begin(is_server: bool) {
     // Without it, writing to a terminal from the background would stop this process after
     // `stty tostop`. It cannot fail for a signal that exists.
     let _ = sys::ignore(libc::SIGTTOU);
+    // A log file at the limit of its size would end this process.
+    let _ = sys::ignore(libc::SIGXFSZ);
     // Unlike std's own report of a panic, this one does not wait for a reader.
     panic::set_hook(Box::new(|panic| {
         write(Level::Error, who(), format_args!("{panic}"));

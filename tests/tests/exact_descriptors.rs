@@ -102,6 +102,40 @@ fn what_cannot_be_hosted_is_refused() {
 }
 
 #[test]
+fn connections_are_not_adopted() {
+    let scratch = ScratchDir::new();
+    let papad = papad_at(&scratch);
+    let mut exact = Exact::unix(&papad);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, _) = listener.accept().unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.connect(listener.local_addr().unwrap()).unwrap();
+    for fd in [client.as_fd(), accepted.as_fd(), udp.as_fd()] {
+        exact.send_with("adopt socket s\n", &[fd]);
+        let refusal = exact.reply().unwrap_err();
+        assert_eq!(refusal.what, "It cannot be adopted: it is connected");
+    }
+    assert!(exact.ask("list sockets").is_empty());
+}
+
+#[test]
+fn two_descriptors_with_one_line_are_refused() {
+    let scratch = ScratchDir::new();
+    let papad = papad_at(&scratch);
+    let mut exact = Exact::unix(&papad);
+    let bind = || TcpListener::bind("127.0.0.1:0").unwrap();
+    let (one, other) = (bind(), bind());
+    exact.send_with("adopt socket s\n", &[one.as_fd(), other.as_fd()]);
+    let refusal = exact.reply().unwrap_err();
+    assert_eq!(refusal.what, "more than one descriptor came with the line");
+    assert!(exact.ask("list sockets").is_empty());
+    exact.send_with("adopt socket s\n", &[other.as_fd()]);
+    let line = exact.reply().unwrap().remove(0);
+    assert_eq!(number_of(&line, "port"), u64::from(other.local_addr().unwrap().port()));
+}
+
+#[test]
 fn without_a_descriptor_there_is_nothing_to_adopt() {
     let scratch = ScratchDir::new();
     let papad = papad_at(&scratch);

@@ -93,6 +93,21 @@ fn a_killed_server_is_told_of_and_the_uptime_goes_on() {
 }
 
 #[test]
+fn an_upgrade_is_an_orderly_end_of_the_server_before() {
+    let papad = Papad::start();
+    let mut exact = Exact::tcp(&papad);
+    exact.ask("upgrade");
+    assert_eq!(value_of(&exact.ask("status")[0], "last_end"), "exit-0");
+    // Nor is it the end of the one before that.
+    papad.kill_server();
+    let mut exact = Exact::tcp(&papad);
+    assert_eq!(value_of(&exact.ask("status")[0], "last_end"), "signal-9");
+    papad.wait_for_logs(3, "keeper: ready");
+    eventually("the old version is out of the way", || exact.try_ask("upgrade").unwrap().is_ok());
+    assert_eq!(value_of(&exact.ask("status")[0], "last_end"), "exit-0");
+}
+
+#[test]
 fn the_other_lines_tell_of_sessions() {
     let scratch = ScratchDir::new();
     let papad = Papad::builder().unix_path(scratch.join("s")).start();

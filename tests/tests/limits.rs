@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use nix::unistd::Uid;
 use papad_tests::exact::{Exact, number_of, script};
 use papad_tests::kills::{Client, Expected, Patient, Random, watch_to_end};
 use papad_tests::{BANNER, Fifo, Papad, ScratchDir, eventually, is_root};
@@ -12,6 +13,8 @@ use papad_tests::{BANNER, Fifo, Papad, ScratchDir, eventually, is_root};
 /// Users of nobody else, so that a limit on a user's processes counts these papads' alone.
 const USER_WITH_FEW_DESCRIPTORS: u32 = 61_001;
 const USER_WITH_FEW_PROCESSES: u32 = 61_002;
+
+const USER_WITH_SMALL_FILES: u32 = 61_003;
 
 /// Shells differ in the letter for it.
 const FEW_PROCESSES: &str = "ulimit -p 20 2>/dev/null || ulimit -u 20";
@@ -147,8 +150,14 @@ fn without_room_in_memory_files_what_runs_runs_on() {
     // Memory files are files: a limit on their size is met where memory is.
     let scratch = ScratchDir::new();
     let gate = open_gate(&scratch);
-    // 2 MiB, in units of 512 bytes.
-    let papad = Papad::builder().after_shell("ulimit -f 4096").start();
+    // 2 MiB, in units of 512 bytes. Root may lift it.
+    let small_files = "ulimit -f 4096";
+    let papad = if Uid::effective().is_root() {
+        let copy = scratch.join("papad");
+        Papad::builder().as_user(USER_WITH_SMALL_FILES, copy).after_shell(small_files).start()
+    } else {
+        Papad::builder().after_shell(small_files).start()
+    };
     let mut exact = Exact::tcp(&papad);
     exact.ask_line(format!("make process waiting bufsize=64k {}", waiting(&gate)));
     let server = papad.server_pid();

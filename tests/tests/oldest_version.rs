@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use papad_tests::continuity::{Subject, Unchanged, oldest_program, sessions_go_on};
-use papad_tests::exact::{Seen, wait_until_closed};
+use papad_tests::exact::{Seen, value_of, wait_until_closed};
 use papad_tests::papad_program;
 
 /// Upgrades to this program and waits until keeper and server are nothing else.
@@ -45,6 +45,9 @@ fn the_oldest_version_and_this_one_take_over_from_each_other() {
         change_to(&subject, program);
         unchanged.check(&subject);
         assert_eq!(subject.papad.keeper_pid(), keeper);
+        if program == this {
+            assert_eq!(value_of(&session.ask("status")[0], "last_end"), "exit-0");
+        }
         let line = format!("round {round}\n");
         echo.send(line.trim_end());
         match watcher.next_seen() {

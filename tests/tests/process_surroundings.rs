@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use papad_tests::{
-    NOBODY, Papad, ScratchDir, argument, field, is_root, make_stopped, procfs, shell,
+    NOBODY, Papad, ScratchDir, argument, field, is_root, make_stopped, pid_of, procfs, shell,
 };
 
 /// What a command of this machine says, such as `id -g nobody`.
@@ -224,4 +224,28 @@ fn a_missing_interpreter_is_told_by_its_name() {
     // What is not there itself is told as ever.
     let error = session.ask_for_error("make process p /no/such");
     assert_eq!(error, "Bad command - No such file or directory: /no/such");
+}
+
+#[test]
+fn papads_own_files_may_be_longer_than_those_of_hosted_processes() {
+    let papad = Papad::builder().after_shell("ulimit -S -f 0").start();
+    let size_of = |pid| procfs::limit(pid, "Max file size").unwrap().0;
+    let (_, hard) = procfs::limit(std::process::id() as i32, "Max file size").unwrap();
+    let long = "x".repeat(100_000);
+    for round in ["first", "server", "keeper"] {
+        match round {
+            "server" => drop(papad.kill_server()),
+            "keeper" => papad.kill_keeper(),
+            _ => {}
+        }
+        let mut session = papad.session();
+        session.ask(format!("set long {long}"));
+        let pid = pid_of(&session.ask(format!("make process p.{round} /bin/sleep 1000")));
+        assert_eq!(size_of(pid), "0");
+        assert_eq!(size_of(papad.server_pid()), hard);
+        // What a process asks for is in force.
+        let asked = format!("make process q.{round} rlimit.fsize=512 /bin/sleep 1000");
+        assert_eq!(size_of(pid_of(&session.ask(asked))), "512");
+    }
+    assert_eq!(papad.session().ask("get long"), long);
 }

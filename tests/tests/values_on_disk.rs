@@ -296,6 +296,28 @@ impl Drop for SmallDisk {
 }
 
 #[test]
+fn a_removed_directory_refuses_changes_and_a_removed_file_is_written_anew() {
+    let scratch = ScratchDir::new();
+    let folder = scratch.join("state");
+    let papad = start(&folder);
+    let mut exact = Exact::tcp(&papad);
+    exact.ask("set a 1");
+    fs::remove_file(values_file(&folder)).unwrap();
+    exact.ask("set b 2");
+    let file = fs::read_to_string(values_file(&folder)).unwrap();
+    assert!(file.contains(" a 1") && file.contains(" b 2"), "{file}");
+
+    fs::remove_dir_all(&folder).unwrap();
+    for _ in 0..2 {
+        let why = exact.ask_for("internal", "set c 3");
+        assert!(why.contains("was removed or replaced"), "{why}");
+        // Nor is another one trusted that stands in its place: another papad may have that.
+        let _ = fs::create_dir(&folder);
+    }
+    assert_eq!(exact.ask("list values"), ["name=a value=1", "name=b value=2"]);
+}
+
+#[test]
 fn a_full_disk_refuses_the_change_and_nothing_else_suffers() {
     let Some(disk) = SmallDisk::mount("size=64k") else { return };
     let folder = format!("{}/state", disk.folder);

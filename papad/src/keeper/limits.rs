@@ -1,8 +1,9 @@
-//! How many descriptors papad may have.
+//! How many descriptors papad may have, and how long its files may be.
 
 use std::io;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::errno::Errno;
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::unistd::Uid;
 
 /// Descriptors that the keeper may have open beyond the server's limit: the server, not the
@@ -26,6 +27,20 @@ pub(super) fn raise_descriptor_limit() -> (u64, u64) {
         let _ = setrlimit(resource, hard, hard);
     }
     (soft, hard)
+}
+
+/// Lets papad's files be as long as they may: its memory files are files, too. Returns the limits it
+/// was started with if that has changed them.
+pub(super) fn lift_file_size_limit() -> Option<(u64, u64)> {
+    let resource = Resource::RLIMIT_FSIZE;
+    let before @ (soft, hard) = getrlimit(resource).ok()?;
+    if soft == RLIM_INFINITY {
+        return None;
+    }
+    // To go beyond the hard limit takes CAP_SYS_RESOURCE.
+    let lifted = setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY)
+        .or_else(|_| if soft < hard { setrlimit(resource, hard, hard) } else { Err(Errno::EPERM) });
+    lifted.is_ok().then_some(before)
 }
 
 /// The limit at which the server answers with an error while the keeper still has descriptors.

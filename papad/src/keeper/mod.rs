@@ -115,6 +115,7 @@ impl Keeper {
             None
         };
         let descriptor_limit = limits::raise_descriptor_limit();
+        let file_size_limit = limits::lift_file_size_limit();
         options.hosted_nofile.check(descriptor_limit)?;
         let held = begin::begin(options)?;
         // It may log, which opens a descriptor: not before all that were passed are taken.
@@ -125,6 +126,7 @@ impl Keeper {
             last_end: None,
             descriptor_limit,
             oom_score,
+            file_size_limit,
             deaths: 0,
             has_store: held.look_at_service().is_there(),
             // What is left of a papad that was killed as a whole had a keeper.
@@ -313,13 +315,8 @@ impl Keeper {
         if self.succession.until().is_some_and(|until| until <= now) {
             self.advance_upgrade(succession::Event::TimeIsUp);
         }
-        // Another program would not know that it is to leave.
-        if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now)
-            && let Some(trial) = self.trial.take()
-            && !self.leaving
-        {
-            let error = self.become_program(&trial.program);
-            log::error!("keeper", "the keeper cannot become the new version: {error}");
+        if self.trial.as_ref().and_then(|trial| trial.until).is_some_and(|until| until <= now) {
+            self.settle_trial();
         }
     }
 

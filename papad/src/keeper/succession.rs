@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Keeper, Server, end, liveness, reap};
-use crate::link::{ANOTHER_UPGRADE, Held, Link, ToKeeper, ToServer};
+use crate::link::{ANOTHER_UPGRADE, Held, Link, Start, ToKeeper, ToServer};
 use crate::{launch, log, sys};
 
 /// Why there is no upgrade if nothing else was said.
@@ -30,6 +31,9 @@ const PARTING_TIME: Duration = Duration::from_secs(10);
 
 /// How long a candidate may take to take the baton, once it has everything.
 const TAKING_TIME: Duration = Duration::from_secs(10);
+
+/// How long a new version may take to be ready, once it has taken the baton.
+const READY_TIME: Duration = Duration::from_secs(60);
 
 /// How long a new version is on trial: if it ends before, the old one is put back.
 const TRIAL_TIME: Duration = Duration::from_secs(5);
@@ -61,7 +65,9 @@ pub(super) struct Candidate {
 /// A new version that has taken over and is not trusted yet.
 pub(super) struct Trial {
     pub(super) program: OwnedFd,
-    /// When it is over; `None` until the server is ready.
+    /// The server has become ready.
+    pub(super) is_ready: bool,
+    /// When the trial is over; before the server is ready, when it must be.
     pub(super) until: Option<Instant>,
 }
 
@@ -163,13 +169,13 @@ impl Keeper {
             })?,
         };
         let path = PathBuf::from(format!("/proc/self/fd/{}", program.as_raw_fd()));
-        let candidate = self.run_candidate(&path);
+        let candidate = Keeper::run_candidate(&path);
         let candidate =
             candidate.map_err(|error| format!("the new program cannot be run: {error}"))?;
         Ok(Candidate { program: Some(program), request, ..candidate })
     }
 
-    fn run_candidate(&self, path: &Path) -> io::Result<Candidate> {
+    fn run_candidate(path: &Path) -> io::Result<Candidate> {
         let (link, end) = Link::pair()?;
         let child = launch::start_server(path, end)?;
         let child = Some(Pid::from_raw(child.id() as i32));
@@ -179,7 +185,7 @@ impl Keeper {
     /// Has another server of this program take over from the one that has started this keeper,
     /// and has handed it everything.
     pub(super) fn succeed(&mut self) {
-        match self.run_candidate(Path::new(launch::SELF)) {
+        match Keeper::run_candidate(Path::new(launch::SELF)) {
             Ok(candidate) => self.succession = self.start_successor(candidate),
             Err(error) => {
                 log::error!("keeper", "cannot start a server: {error}");
@@ -265,10 +271,12 @@ impl Keeper {
         self.start.starts += 1;
         // The server that has parted was ready.
         self.start.deaths = 0;
+        // The one before it has handed over, if this one ever serves.
+        let start = Start { last_end: Some(0), ..self.start.clone() };
         let told = candidate
             .link
             .hand_over(self.held.iter())
-            .and_then(|()| candidate.link.tell_server(&ToServer::Start(self.start.clone())));
+            .and_then(|()| candidate.link.tell_server(&ToServer::Start(start)));
         // Only the candidate can take it now: if it ends, the server that has parted goes on.
         self.held.drop(Held::Baton);
         sys::kill_point("keeper-calls");
@@ -285,13 +293,19 @@ impl Keeper {
         let server = Server::Running { child, link, ready: false };
         let before = std::mem::replace(&mut self.server, server);
         if let Server::Running { child, .. } = before {
+            if let Some(child) = child {
+                // It ends by itself when the baton is taken, and has nothing left to do. If a broken
+                // program only said that it has taken it, there would be two servers.
+                let _ = kill(child, Signal::SIGKILL);
+            }
             self.retiring = child;
         }
         self.watch_server(liveness::Event::Gone);
         self.start.last_end = Some(0);
         self.restarts.start(Instant::now());
         self.ends.start_over();
-        self.trial = program.map(|program| Trial { program, until: None });
+        let until = Some(Instant::now() + READY_TIME);
+        self.trial = program.map(|program| Trial { program, is_ready: false, until });
         // It may be what has ended already.
         self.reap_retiring();
         if let (true, Server::Running { link, .. }) = (self.leaving, &self.server) {
@@ -324,7 +338,25 @@ impl Keeper {
     pub(super) fn begin_trial(&mut self) {
         if let Some(trial) = &mut self.trial {
             log::info!("keeper", "upgraded");
-            trial.until = Some(Instant::now() + TRIAL_TIME);
+            (trial.is_ready, trial.until) = (true, Some(Instant::now() + TRIAL_TIME));
+        }
+    }
+
+    /// The time has come for a new version: it is trusted, or was never ready.
+    pub(super) fn settle_trial(&mut self) {
+        let Some(mut trial) = self.trial.take() else { return };
+        if !trial.is_ready {
+            log::error!("keeper", "the new version is not ready after {READY_TIME:?}; killing it");
+            if let Server::Running { child: Some(child), .. } = &self.server {
+                // Its end puts the old one back.
+                let _ = kill(*child, Signal::SIGKILL);
+            }
+            trial.until = None;
+            self.trial = Some(trial);
+        } else if !self.leaving {
+            // Another program would not know that it is to leave.
+            let error = self.become_program(&trial.program);
+            log::error!("keeper", "the keeper cannot become the new version: {error}");
         }
     }
 
@@ -357,6 +389,7 @@ fn unheard(error: &io::Error) -> String {
 
 /// The program that is now where this one was started from: after it was replaced, another.
 fn open_installed() -> io::Result<OwnedFd> {
-    let path = launch::installed()?;
-    Ok(sys::keep(File::open(path)?.into()))
+    let file = File::open(launch::installed()?)?;
+    launch::refuse_script(&file)?;
+    Ok(sys::keep(file.into()))
 }

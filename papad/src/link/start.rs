@@ -17,6 +17,9 @@ pub(crate) struct Start {
     /// The OOM score adjustment papad was started with, which children get; `None` if it is
     /// papad's own, too.
     pub(crate) oom_score: Option<i32>,
+    /// The limits on the size of files papad was started with, which children get: soft and hard;
+    /// `None` if they are papad's own, too.
+    pub(crate) file_size_limit: Option<(u64, u64)>,
     /// How many servers in a row have ended before they were ready.
     pub(crate) deaths: u64,
     /// What is held is in a store, too, which gives it to the next papad if this one ends.
@@ -45,6 +48,9 @@ impl Start {
         if let Some(score) = self.oom_score {
             let _ = write!(text, " oom={score}");
         }
+        if let Some((soft, hard)) = self.file_size_limit {
+            let _ = write!(text, " fsize={soft}:{hard}");
+        }
         if let Some(why) = &self.put_back {
             let _ = write!(text, " put_back={}", on_one_line(why));
         }
@@ -59,6 +65,7 @@ impl Start {
             last_end: words.next().and_then(|word| word.parse().ok()),
             descriptor_limit: (number(words)?, number(words)?),
             oom_score: None,
+            file_size_limit: None,
             deaths: 0,
             has_store: false,
             keepers: 1,
@@ -71,6 +78,11 @@ impl Start {
                 "keepers" => start.keepers = to_number()?,
                 "deaths" => start.deaths = to_number()?,
                 "oom" => start.oom_score = Some(value.parse().map_err(|_| bad_message())?),
+                "fsize" => {
+                    let (soft, hard) = value.split_once(':').ok_or_else(bad_message)?;
+                    let number = |text: &str| text.parse().map_err(|_| bad_message());
+                    start.file_size_limit = Some((number(soft)?, number(hard)?));
+                }
                 "put_back" => start.put_back = Some(format!("{value} {}", rest(words))),
                 _ => {}
             }
@@ -90,6 +102,7 @@ mod tests {
             last_end: Some(-9),
             descriptor_limit: (1024, 4096),
             oom_score: Some(-17),
+            file_size_limit: Some((0, u64::MAX)),
             deaths: 2,
             has_store: true,
             keepers: 2,
@@ -98,5 +111,6 @@ mod tests {
         assert_eq!(Start::from_text(&start.to_text()).unwrap(), start);
         let old = Start::from_text("3 -9 1024 4096 store=0 keepers=1 unheard=of").unwrap();
         assert_eq!((old.oom_score, old.deaths, old.put_back), (None, 0, None));
+        assert_eq!(old.file_size_limit, None);
     }
 }

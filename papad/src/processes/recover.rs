@@ -295,6 +295,7 @@ mod tests {
         let defaults = Defaults {
             descriptor_limit: (1, 1),
             oom_score: None,
+            file_size_limit: None,
             umask: 0,
             ignored_signals: Vec::new(),
         };

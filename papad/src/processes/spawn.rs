@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicI32;
 
 use nix::errno::Errno;
 use papa_protocol::exact::{Code, Failure};
+use papa_protocol::options::{Limit, Resource};
 use papa_protocol::text::shown;
 
 use super::identity::Identity;
@@ -30,6 +31,8 @@ pub(crate) struct Defaults {
     pub(crate) descriptor_limit: (u64, u64),
     /// What is added to its OOM score, if that is not papad's own.
     pub(crate) oom_score: Option<i32>,
+    /// Soft and hard, if they are not papad's own.
+    pub(crate) file_size_limit: Option<(u64, u64)>,
     pub(crate) umask: u32,
     /// Signals that papad ignores and a child is not to.
     pub(crate) ignored_signals: Vec<i32>,
@@ -92,6 +95,10 @@ impl Program<'_> {
         };
         let passed = self.descriptors.iter().enumerate();
 
+        let file_size_limit = defaults
+            .file_size_limit
+            .map(|(soft, hard)| (Resource::Fsize, Limit { soft, hard }))
+            .filter(|_| !spec.rlimits.contains_key(&Resource::Fsize));
         let is_other_user = self.identity.is_other_user();
         // papad's own may be in a directory that the other user could not enter.
         let otherwise = is_other_user.then(|| b"/".to_vec());
@@ -106,7 +113,11 @@ impl Program<'_> {
             folder: folder.clone().map(CString::new).transpose().map_err(has_nul)?,
             descriptor_limit: defaults.descriptor_limit,
             oom_score: defaults.oom_score.map(|score| score.to_string().into_bytes()),
-            limits: spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)).collect(),
+            // In this order, so that what was asked for is what is in force.
+            limits: file_size_limit
+                .into_iter()
+                .chain(spec.rlimits.iter().map(|(&resource, &limit)| (resource, limit)))
+                .collect(),
             descriptors: passed
                 .map(|(at, passed)| (chosen(at, passed.fd), passed.number))
                 .collect(),

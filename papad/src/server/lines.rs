@@ -157,11 +157,11 @@ impl Lines {
         std::mem::take(&mut self.manner.is_unsure)
     }
 
-    /// A descriptor that came with the line that was given out last.
-    pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        let line_end = self.line_end;
-        let is_its = self.descriptors.front().is_some_and(|(place, _)| *place < line_end);
-        if is_its { self.descriptors.pop_front().map(|(_, fd)| fd) } else { None }
+    /// The descriptors that came with the line that was given out last.
+    pub(super) fn take_descriptors(&mut self) -> Vec<OwnedFd> {
+        let is_its = |(place, _): &(u64, OwnedFd)| *place < self.line_end;
+        let count = self.descriptors.iter().take_while(|it| is_its(it)).count();
+        self.descriptors.drain(..count).map(|(_, fd)| fd).collect()
     }
 
     /// Whether descriptors can travel over this connection.

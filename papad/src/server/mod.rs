@@ -133,13 +133,15 @@ pub(crate) fn run(options: &Options) -> ExitCode {
 
 fn start(options: &Options, link: &Arc<Link>, lifeline: Lifeline) -> io::Result<Never> {
     link.tell_keeper(&ToKeeper::Here)?;
-    let (start, mut held) = receive(link)?;
+    let (mut start, mut held) = receive(link)?;
     if let Some(baton) = held.remove(&Held::Baton) {
         sys::kill_point("called");
         upgrade::take_baton(baton);
         sys::kill_point("baton-taken");
         link.tell_keeper(&ToKeeper::Took)?;
         sys::kill_point("took");
+        // Keepers of earlier versions tell how the one before that has ended.
+        start.last_end = Some(0);
     }
     // For as long as this server lives.
     let _lifeline = lifeline.take_over(link, &mut held)?;
@@ -161,7 +163,7 @@ fn prepare() -> io::Result<(Link, Lifeline)> {
     let link = Link::new(launch::take_stdin()?);
     let lifeline = Lifeline::new()?;
     // These are for the keeper; a terminal sends them to the whole process group.
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE, libc::SIGXFSZ] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGPIPE] {
         sys::ignore(signal)?;
     }
     log::open();
@@ -238,6 +240,7 @@ impl Server {
         let defaults = Defaults {
             descriptor_limit: options.hosted_nofile.limits(start.descriptor_limit),
             oom_score: start.oom_score,
+            file_size_limit: start.file_size_limit,
             umask: before.bits(),
             ignored_signals: sys::ignored_signals(),
         };

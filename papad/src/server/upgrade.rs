@@ -21,7 +21,7 @@ use super::session::{Activity, Dialect, Ended};
 use super::{Server, handover, papa};
 use crate::link::{ANOTHER_UPGRADE, Held, ToKeeper};
 use crate::processes::Waker;
-use crate::{keeper, limit, log, sys, version};
+use crate::{keeper, launch, limit, log, sys, version};
 
 /// How long sessions may take to come to an end of what they are doing.
 pub(super) const PARTING_TIME: Duration = Duration::from_secs(5);
@@ -240,5 +240,9 @@ fn open_program(path: &[u8]) -> Result<OwnedFd, Failure> {
         let what = format!("{path_as_told} is no program");
         return Err(Failure::new(Code::Denied, what));
     }
-    Ok(sys::keep(File::open(path).map_err(failed)?.into()))
+    let file = File::open(path).map_err(failed)?;
+    launch::refuse_script(&file).map_err(|error| {
+        Failure::new(Code::Denied, format!("{path_as_told} cannot be run - {error}"))
+    })?;
+    Ok(sys::keep(file.into()))
 }

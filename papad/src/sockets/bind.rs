@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect,
-    getsockname, getsockopt, listen, setsockopt, socket, sockopt,
+    getpeername, getsockname, getsockopt, listen, setsockopt, socket, sockopt,
 };
 use nix::sys::stat::{Mode, fstat, umask};
 
@@ -128,6 +128,9 @@ pub(super) fn options_of(socket: &OwnedFd) -> Result<SocketOptions, Failure> {
         Ok(SockType::Rdm) => SocketType::Rdm,
         _ => return Err(unfit("it is no socket")),
     };
+    if getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok() {
+        return Err(unfit("it is connected"));
+    }
     let (family, address) = match address_of(socket) {
         Some(address) if address.port() == 0 => return Err(unfit("it is not bound")),
         Some(address) => {

@@ -191,6 +191,7 @@ impl Disk {
         record: Record,
         all: impl FnOnce() -> Vec<u8>,
     ) -> io::Result<u64> {
+        self.look_at_names()?;
         if self.file.is_none() {
             self.replace(&all())?;
         } else if self.size > self.long
@@ -217,6 +218,27 @@ impl Disk {
         self.size += bytes.len() as u64;
         sys::kill_point("disk-appended");
         Ok(bytes.len() as u64)
+    }
+
+    /// Sees that what is written will be found again: somebody may have removed the directory, or a
+    /// file in it. A file that is gone is written anew.
+    ///
+    /// # Errors
+    /// The lock is not in the directory any more: another papad could take it.
+    fn look_at_names(&mut self) -> io::Result<()> {
+        if !is_lock_of(&self.folder, &self.lock) {
+            let folder = self.folder.display();
+            return Err(io::Error::other(format!("{folder} or its lock was removed or replaced")));
+        }
+        let named = fs::symlink_metadata(self.folder.join(FILE));
+        let is_named = |file: &File| match (file.metadata(), &named) {
+            (Ok(file), Ok(named)) => (file.dev(), file.ino()) == (named.dev(), named.ino()),
+            _ => false,
+        };
+        if !self.file.as_ref().is_some_and(is_named) {
+            self.file = None;
+        }
+        Ok(())
     }
 
     /// Takes back the record that was appended last, which has this length.

@@ -67,6 +67,7 @@ fn a_program_that_is_not_papad_is_refused() {
     let before = open_files(&subject);
     let [unable, nonsense] = ["unable", "nonsense"].map(|name| no_papad(&subject, name));
     let garbage = subject.scratch.program("garbage", "no program and no script");
+    let script = subject.scratch.program("script", "#!/bin/sh\nexec papad \"$@\"\n");
     let ended = "ended before it could take over";
     for (program, why) in [
         ("/bin/true", ended),
@@ -74,6 +75,7 @@ fn a_program_that_is_not_papad_is_refused() {
         (nonsense.as_str(), ended),
         (garbage.as_str(), "cannot be run"),
         (unable.as_str(), "there is a reason"),
+        (script.as_str(), "it is a script"),
     ] {
         fails(&subject, &format!("upgrade {program}"), why);
     }
@@ -101,6 +103,22 @@ fn a_program_that_says_anything_but_that_it_is_able_is_given_up_when_its_time_is
         subject.exact().ask("unset meanwhile");
     });
     assert_eq!(subject.papad.server_pid(), server);
+}
+
+#[test]
+fn a_program_that_only_says_that_it_took_over_leaves_one_papad() {
+    let subject = Subject::start();
+    subject.exact().ask("set value 1");
+    let (liar, keeper) = (no_papad(&subject, "liar"), subject.papad.keeper_pid());
+    // The session that asks goes on only if the next server still finds it.
+    let _ = subject.exact().try_ask(format!("upgrade {liar}"));
+    subject.papad.wait_for_log("the old one is put back");
+    assert_eq!(subject.exact().ask("get value"), ["1"]);
+    assert_eq!(subject.papad.servers().len(), 1);
+    assert_eq!(subject.papad.keeper_pid(), keeper);
+    let log = subject.papad.log();
+    assert!(!log.contains("starting another"), "{log}");
+    subject.upgrade();
 }
 
 #[test]

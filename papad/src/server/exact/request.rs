@@ -74,10 +74,15 @@ pub(super) fn run(
             Ok(Answer::Lines(Vec::new()))
         }
         Request::AdoptSocket { name } => {
-            let Some(fd) = lines.take_descriptor() else {
+            let mut descriptors = lines.take_descriptors();
+            let Some(fd) = descriptors.pop() else {
                 let why = "no descriptor came with the line; they travel over a Unix socket alone";
                 return Err(Failure::new(Code::Denied, why));
             };
+            if !descriptors.is_empty() {
+                let why = "more than one descriptor came with the line";
+                return Err(Failure::new(Code::Usage, why));
+            }
             Ok(one(show::socket(&*server.sockets.adopt(&name, fd)?)))
         }
         Request::Fetch { what, name } => fetch(server, what, &name, lines),
