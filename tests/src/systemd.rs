@@ -3,8 +3,10 @@
 //! `sd_listen_fds(3)`, and where these are silent, of systemd's own `service.c`.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io::IoSliceMut;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -75,6 +77,8 @@ impl FakeSystemd {
         let scratch = ScratchDir::new();
         let path = scratch.join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
+        // Whoever papad runs as may write to it.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         setsockopt(&socket, sockopt::PassCred, &true).unwrap();
         let shared = Arc::<(Mutex<State>, Condvar)>::default();
         let listener = Arc::clone(&shared);

@@ -17,8 +17,8 @@ use nix::unistd::Pid;
 use papad_tests::exact::{Exact, Seen, number_of, script};
 use papad_tests::kills::{Client, Random};
 use papad_tests::{
-    FakeSystemd, Fifo, Papad, ScratchDir, Session, eventually, field, make_stopped, papad_program,
-    pid_of, procfs, shell, wait_for_end,
+    FakeSystemd, Fifo, Papad, ScratchDir, Session, eventually, field, is_root, make_stopped,
+    papad_program, pid_of, procfs, shell, wait_for_end,
 };
 
 /// What a papad stores that hosts nothing.
@@ -187,6 +187,46 @@ fn four_hundred_processes_are_found_again_after_both_were_killed() {
     papad.kill_both();
     let papad = start(&systemd);
     papad.session().ask_expecting("list processes", &processes);
+}
+
+#[test]
+fn a_user_who_may_have_few_descriptors_in_flight_loses_nothing() {
+    /// Nobody else's: the kernel counts for each user.
+    const USER: u32 = 61234;
+    if !is_root("running papad as somebody else") {
+        return;
+    }
+    let systemd = FakeSystemd::new();
+    let scratch = ScratchDir::new();
+    let start = || {
+        let papad = Papad::builder().as_user(USER, scratch.join("papad")).under(&systemd);
+        papad.after_shell("ulimit -n 1400; export LISTEN_PID=$$").start()
+    };
+    let mut papad = start();
+    let mut session = papad.session();
+    // All of these are in carriers, and cannot be on their way to a server at the same time.
+    for number in 0..280 {
+        make(&systemd, &mut session, &format!("p{number}"), "/bin/sleep 1000");
+    }
+    let processes = session.ask("list processes");
+    drop(session);
+    papad.kill_both();
+    let mut papad = start();
+    papad.session().ask_expecting("list processes", &processes);
+
+    // More is held than can be safe, and the log says so; the journal is.
+    let mut session = papad.session();
+    for number in 280..310 {
+        make(&systemd, &mut session, &format!("p{number}"), "/bin/sleep 1000");
+    }
+    session.ask("set v kept");
+    papad.wait_for_log("may have no more descriptors in flight");
+    drop(session);
+    papad.kill_both();
+    let papad = start();
+    let mut session = papad.session();
+    session.ask_expecting("get v", "kept");
+    assert_eq!(session.ask("list processes").lines().count(), 310);
 }
 
 #[test]

@@ -12,8 +12,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::str::{FromStr, SplitAsciiWhitespace};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, setsockopt, socketpair, sockopt};
 use nix::sys::time::TimeVal;
@@ -30,6 +32,9 @@ const MAX_NAMES: usize = sys::MAX_DESCRIPTORS;
 
 /// How long to wait for the other side to take a message, or to close what it was told to.
 const RESPONSE_TIME: Duration = Duration::from_secs(10);
+
+/// How long to wait before sending again, where too many descriptors are in flight.
+const CROWDED: Duration = Duration::from_millis(5);
 
 /// Why there is no upgrade for who asks while another one's is not over.
 pub(crate) const ANOTHER_UPGRADE: &str = "another upgrade is under way";
@@ -172,7 +177,19 @@ impl Link {
         held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     ) -> io::Result<()> {
         let held: Vec<(Held, BorrowedFd)> = held.map(|(name, fd)| (*name, fd.as_fd())).collect();
-        held.chunks(MAX_NAMES).try_for_each(|part| self.send_named("held", part, None))
+        held.chunks(MAX_NAMES).try_for_each(|part| {
+            let until = Instant::now() + RESPONSE_TIME;
+            // Where the user may have no more in flight, there is room again when the other side
+            // has received some.
+            loop {
+                match self.send_named("held", part, None) {
+                    Err(error) if is_crowded(&error) && Instant::now() < until => {
+                        thread::sleep(CROWDED);
+                    }
+                    sent => return sent,
+                }
+            }
+        })
     }
 
     /// Waits for the server's next message; `None` when the server is gone.
@@ -290,6 +307,11 @@ fn named<'a>(verb: &str, names: impl Iterator<Item = &'a Held>) -> String {
         let _ = write!(text, " {name}");
     }
     text
+}
+
+/// Whether papad's user has as many descriptors in flight as it may.
+fn is_crowded(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::ETOOMANYREFS as i32)
 }
 
 fn names(words: SplitAsciiWhitespace) -> io::Result<Vec<Held>> {

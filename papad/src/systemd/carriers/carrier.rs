@@ -21,6 +21,16 @@ pub(super) struct Limits {
     pub(super) slack: usize,
 }
 
+impl Limits {
+    /// Entries that a carrier of this kind takes.
+    pub(super) fn entries(self, kind: Kind) -> usize {
+        match kind {
+            Kind::Prompt => self.prompt_entries,
+            Kind::Bulk => self.bulk_entries,
+        }
+    }
+}
+
 /// The limits of a papad that runs. A queue with as much fits in a socket's default buffer.
 pub(super) const LIMITS: Limits = Limits {
     prompt_entries: 1024,

@@ -4,6 +4,7 @@
 //! To hold something is one message into a carrier that systemd has already: it is safe when
 //! sendmsg(2) returns, and systemd is not told. [`Packing`] decides, this carries out.
 
+mod allowance;
 mod carrier;
 mod message;
 mod packing;
@@ -76,7 +77,8 @@ pub(crate) fn number_of(name: &str) -> Option<u64> {
 
 impl Carriers {
     pub(super) fn new(most: usize) -> Carriers {
-        Carriers { packing: Packing::new(LIMITS), ends: BTreeMap::new(), most }
+        let packing = Packing::new(LIMITS, allowance::allowance());
+        Carriers { packing, ends: BTreeMap::new(), most }
     }
 
     /// Takes over a carrier of an earlier keeper, and returns duplicates of what is in it. It goes
@@ -199,7 +201,13 @@ impl Carriers {
             }
             self.packing.done(action, now);
         }
-        if self.packing.lacks_room() { Err(Trouble::NoRoom) } else { Ok(()) }
+        if self.packing.lacks_room() {
+            Err(Trouble::NoRoom)
+        } else if self.packing.lacks_allowance() {
+            Err(Trouble::Refused(Errno::ETOOMANYREFS.into()))
+        } else {
+            Ok(())
+        }
     }
 
     fn send(&self, carrier: u64, text: &str, fds: &[BorrowedFd]) -> io::Result<bool> {

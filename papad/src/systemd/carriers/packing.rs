@@ -9,8 +9,7 @@
 //! entries of the oldest messages are sent again, many in one message, and then those messages are
 //! taken out. Whatever is held is in some stored queue at every instant between.
 //!
-//! Nothing here does any I/O: [`Packing::next`] says what is to be done, and [`Packing::done`] hears
-//! that it was.
+//! Nothing here does any I/O: [`Packing::next`] says what to do, [`Packing::done`] hears it was done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -44,6 +43,8 @@ struct Place {
 /// All carriers and what is in them.
 pub(in crate::systemd) struct Packing {
     limits: Limits,
+    /// Entries that bulk carriers may have when something new is sent into them.
+    allowance: usize,
     carriers: BTreeMap<u64, Carrier>,
     places: BTreeMap<Held, Place>,
     /// What is held and in no carrier yet, or has changed since it was sent.
@@ -55,9 +56,10 @@ pub(in crate::systemd) struct Packing {
 }
 
 impl Packing {
-    pub(super) fn new(limits: Limits) -> Packing {
+    pub(super) fn new(limits: Limits, allowance: usize) -> Packing {
         Packing {
             limits,
+            allowance,
             carriers: BTreeMap::new(),
             places: BTreeMap::new(),
             pending: BTreeSet::new(),
@@ -133,6 +135,12 @@ impl Packing {
     /// Whether there is no room for something that is held.
     pub(super) fn lacks_room(&self) -> bool {
         self.has_no_room && !self.pending.is_empty()
+    }
+
+    /// Whether something that is held is more than may be sent.
+    pub(super) fn lacks_allowance(&self) -> bool {
+        let is_bulk = |name: &Held| kind_of(*name) == Kind::Bulk;
+        self.allowed(Kind::Bulk) == 0 && self.pending.iter().any(is_bulk)
     }
 
     /// Has everything leave that is dead now.
@@ -236,10 +244,14 @@ impl Packing {
         self.carriers.get(&carrier).is_some_and(|carrier| carrier.is_stored)
     }
 
-    fn most_entries(&self, kind: Kind) -> usize {
+    /// How many entries may be sent that are new. Journal and sockets come before all else.
+    fn allowed(&self, kind: Kind) -> usize {
         match kind {
-            Kind::Prompt => self.limits.prompt_entries,
-            Kind::Bulk => self.limits.bulk_entries,
+            Kind::Prompt => usize::MAX,
+            Kind::Bulk => {
+                let entries: usize = self.carriers.values().map(|carrier| carrier.entries).sum();
+                self.allowance.saturating_sub(entries)
+            }
         }
     }
 
@@ -272,13 +284,13 @@ impl Packing {
 
     /// A carrier whose entries another one has room for, so that there would be one less.
     fn sparse(&self, kind: Kind) -> Option<u64> {
-        let carriers = self.carriers.iter();
-        let of_kind = carriers.filter(|(_, it)| it.kind == kind && it.is_open() && it.is_stored);
+        let of_kind = self.carriers.iter();
+        let of_kind = of_kind.filter(|(_, it)| it.kind == kind && it.is_open() && it.is_stored);
         let mut sizes: Vec<(usize, u64)> = of_kind.map(|(n, it)| (it.entries, *n)).collect();
         sizes.sort_unstable();
         match sizes[..] {
             // Half full at most, so that it is not soon more than one again.
-            [(fewest, number), (few, _), ..] if fewest + few <= self.most_entries(kind) / 2 => {
+            [(fewest, number), (few, _), ..] if fewest + few <= self.limits.entries(kind) / 2 => {
                 Some(number)
             }
             _ => None,
@@ -303,7 +315,8 @@ impl Packing {
     fn send_pending(&self) -> Option<Action> {
         [Kind::Prompt, Kind::Bulk].into_iter().find_map(|kind| {
             let of_kind = self.pending.iter().copied().filter(|name| kind_of(*name) == kind);
-            let names: Vec<Held> = of_kind.take(self.limits.in_message).collect();
+            let most = self.limits.in_message.min(self.allowed(kind));
+            let names: Vec<Held> = of_kind.take(most).collect();
             if names.is_empty() {
                 return None;
             }
@@ -361,7 +374,7 @@ impl Packing {
         let open = carriers.filter(|(_, it)| it.kind == kind && it.is_open());
         let rooms =
             open.filter(|(number, _)| Some(**number) != except).filter_map(|(number, it)| {
-                let room = self.most_entries(kind).saturating_sub(it.entries);
+                let room = self.limits.entries(kind).saturating_sub(it.entries);
                 (room > 0).then_some((!it.is_stored, *number, room))
             });
         rooms.min().map(|(_, number, room)| (number, room))

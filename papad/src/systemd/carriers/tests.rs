@@ -54,7 +54,7 @@ struct World {
 impl World {
     fn new(capacity: usize) -> World {
         World {
-            packing: Packing::new(SMALL),
+            packing: Packing::new(SMALL, usize::MAX),
             queues: BTreeMap::new(),
             stored: BTreeSet::new(),
             requests: VecDeque::new(),
@@ -175,7 +175,7 @@ impl World {
         let found = self.found();
         self.requests.clear();
         self.queues.retain(|carrier, _| self.stored.contains(carrier));
-        self.packing = Packing::new(SMALL);
+        self.packing = Packing::new(SMALL, usize::MAX);
         for (carrier, queue) in &self.queues {
             let names =
                 |entries: &Vec<(Held, u32)>| entries.iter().map(|(name, _)| *name).collect();
@@ -301,9 +301,28 @@ fn what_replaces_something_counts_when_it_is_stored() {
 }
 
 #[test]
+fn beyond_the_allowance_only_what_comes_first_is_sent() {
+    let mut world = World::new(usize::MAX);
+    world.packing = Packing::new(SMALL, 3);
+    for number in [1, 3, 5] {
+        world.step(Step::Hold(number));
+    }
+    assert!(!world.packing.lacks_allowance() && world.packing.is_safe());
+    world.step(Step::Hold(7));
+    world.step(Step::Hold(2));
+    assert!(world.packing.lacks_allowance() && !world.packing.is_safe());
+    assert_eq!(world.found().into_keys().collect::<Vec<_>>(), [2, 1, 3, 5].map(name));
+    world.step(Step::Drop(1));
+    world.step(Step::Drop(2));
+    world.step(Step::Later);
+    assert!(!world.packing.lacks_allowance() && world.packing.is_safe());
+    assert!(world.found().contains_key(&name(7)));
+}
+
+#[test]
 fn nothing_more_is_made_for_a_store_without_room() {
     let now = Instant::now();
-    let mut packing = Packing::new(SMALL);
+    let mut packing = Packing::new(SMALL, usize::MAX);
     packing.held(name(1));
     let action = packing.next(now).unwrap();
     assert_eq!(action, Action::Create(1, Kind::Bulk));
