@@ -225,8 +225,8 @@ impl Endpoint {
 
     /// The file that a papad logs to which was started here: `PATH.log` beside a Unix socket; for
     /// [`Endpoint::of_user`] `$XDG_STATE_HOME/papad/log` (`~/.local/state/papad/log`), for root
-    /// `/var/log/papad.log`, or `log` in the environment's `PAPAD_DIR`. `None` at a port, and where
-    /// the user has no directory of their own for it.
+    /// `/var/log/papad.log`, or `log` in the environment's `PAPAD_DIR`; for a user without a home of
+    /// their own `papad.log` beside the socket. `None` at a port.
     ///
     /// Whoever starts a papad moves a file that has become large to `FILE.1` first.
     #[must_use]

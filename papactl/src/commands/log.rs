@@ -88,7 +88,7 @@ fn path(endpoint: &Endpoint) -> Result<PathBuf> {
     let stderr = format!("/proc/{keeper}/fd/2");
     match (fs::read_link(&stderr), fs::metadata(&stderr)) {
         (Ok(path), Ok(file)) if file.is_file() => Ok(path),
-        (Ok(_), _) => Err(elsewhere(keeper)),
+        (Ok(path), _) => Err(elsewhere(keeper, &path)),
         // Another user's, or in another pid namespace.
         (Err(error), _) => usual.ok_or_else(|| {
             let what = format!("where the papad of pid {keeper} logs to cannot be told: {error}");
@@ -98,14 +98,14 @@ fn path(endpoint: &Endpoint) -> Result<PathBuf> {
 }
 
 /// The failure where papad does not log to a file.
-fn elsewhere(keeper: i32) -> Failure {
+fn elsewhere(keeper: i32, stderr: &Path) -> Failure {
     let cgroup = procfs::of(keeper, "cgroup").unwrap_or_default();
     let mut units = cgroup.lines().filter_map(|line| line.rsplit('/').next());
     let service = units.find(|it| it.ends_with(".service") && !it.starts_with("user@"));
     let what = format!("the papad of pid {keeper} does not log to a file");
     let hint = match service {
         Some(service) => format!("\"journalctl -u {service}\" shows what it has logged"),
-        None => "its standard error leads to the terminal or the program that started it".into(),
+        None => format!("its standard error is {}", stderr.display()),
     };
     Failure::new(Exit::FAILED, what).hint(hint)
 }
