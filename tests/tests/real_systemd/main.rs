@@ -28,12 +28,13 @@ use roots::{ROOTS, Root};
 type Test = (&'static str, fn(&Root));
 
 /// What is tested with each release.
-const TESTS: [Test; 16] = [
+const TESTS: [Test; 17] = [
     ("activation::a_connection_starts_papad", activation::a_connection_starts_papad),
     ("activation::papad_outlives_its_socket_units", activation::papad_outlives_its_socket_units),
     ("groups::a_process_moves_to_a_leaf", groups::a_process_moves_to_a_leaf),
     ("kept::with_10_processes", |root| kept::with_processes(root, 10)),
     ("kept::with_400_processes", |root| kept::with_processes(root, 400)),
+    ("kept::with_3000_processes", |root| kept::with_processes(root, 3000)),
     ("no_ipv6::papad_starts_where_ipv6_is_off", no_ipv6::papad_starts_where_ipv6_is_off),
     ("reboots::hosted_processes_end_before_mounts", reboots::hosted_processes_end_before_mounts),
     (
