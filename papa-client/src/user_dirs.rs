@@ -69,9 +69,13 @@ pub(crate) fn log() -> Option<PathBuf> {
     let homes = [absolute("HOME"), of_user()].into_iter().flatten();
     let states = homes.map(|home| home.join(".local/state"));
     let mut states = absolute("XDG_STATE_HOME").into_iter().chain(states);
-    let state =
-        states.find(|state| state.ancestors().find(|it| it.exists()).is_some_and(is_own))?;
-    Some(state.join("papad/log"))
+    let is_of_user = |state: &PathBuf| state.ancestors().find(|it| it.exists()).is_some_and(is_own);
+    // A user without a home has a place to listen at least.
+    let beside_socket = || {
+        let socket = sockets().into_iter().find(|it| it.parent().is_some_and(is_own))?;
+        Some(socket.with_extension("log"))
+    };
+    states.find(is_of_user).map(|state| state.join("papad/log")).or_else(beside_socket)
 }
 
 /// Makes a directory, and those that it is in, for this user alone.
