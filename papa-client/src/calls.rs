@@ -9,19 +9,23 @@ use std::path::Path;
 use papa_protocol::exact::{
     self, Code, Condition, Failure, Fetched, MakeProcess, MakeSocket, Request, Set,
 };
-use papa_protocol::name::Noun;
+use papa_protocol::name::{Noun, Patterns};
 
 use crate::client::{Answers, Ask, Call};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fields::{Line, os_string, words};
 use crate::name::{Name, Pattern};
-use crate::process::ProcessInfo;
+use crate::process::member::Listed;
 use crate::process::pidfd::Trait;
+use crate::process::{ProcessId, ProcessInfo};
 use crate::session::Reply;
 use crate::socket::SocketInfo;
 use crate::status::Status;
 use crate::value::Value;
+
+/// The most processes whose members are asked for by name.
+const MOST_NAMES: usize = 128;
 
 fn call<T>(ask: Ask, read: impl FnOnce(Answers) -> Result<T> + Send + 'static) -> Call<T> {
     Call { ask, read: Box::new(read) }
@@ -59,6 +63,43 @@ pub(crate) fn processes(pattern: &[u8]) -> Result<Call<Vec<ProcessInfo>>> {
         let papad = answers.peer.hello.id.clone();
         reply(answers)?.lines.iter().map(|line| ProcessInfo::parse(line, &papad)).collect()
     }))
+}
+
+/// Processes that others have replaced.
+pub(crate) fn previous(pattern: &[u8]) -> Result<Call<Vec<ProcessInfo>>> {
+    let names = Pattern::new(pattern)?.to_patterns();
+    let ask = Ask::look(vec![Request::ListPrevious { names }]);
+    Ok(call(ask, |answers| {
+        let papad = answers.peer.hello.id.clone();
+        reply(answers)?.lines.iter().map(|line| ProcessInfo::parse(line, &papad)).collect()
+    }))
+}
+
+/// Drops what is kept of processes that others have replaced; false if nothing is.
+pub(crate) fn remove_previous(pattern: &[u8]) -> Result<Call<bool>> {
+    let names = Pattern::new(pattern)?.to_patterns();
+    let ask = Ask::change(Request::RemovePrevious { names });
+    Ok(call(ask, |answers| was_done(answers, &[Code::NotFound])))
+}
+
+/// Who is in the sessions that these processes lead, or led.
+pub(crate) fn members(processes: &[&ProcessInfo]) -> Call<Vec<Listed>> {
+    let names: Vec<Vec<u8>> = processes.iter().map(|info| info.name.to_vec()).collect();
+    // Of many all are asked for, since a line is of limited length.
+    let names = if names.len() > MOST_NAMES { Vec::new() } else { names };
+    let ask = Ask::look(vec![Request::ListMembers { names: Patterns::new(names) }]);
+    call(ask, |answers| {
+        let papad = answers.peer.hello.id.clone();
+        let member = |line: &Vec<u8>| {
+            let line = Line::parse(line)?;
+            Ok(Listed {
+                id: ProcessId::new(&papad, line.number("id")?)?,
+                pid: line.number("pid")?,
+                starttime: line.number("starttime")?,
+            })
+        };
+        reply(answers)?.lines.iter().map(member).collect()
+    })
 }
 
 /// The process of this name; `None` if there is none.

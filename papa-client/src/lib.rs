@@ -156,7 +156,8 @@
 //! ```
 //!
 //! [`ProcessBuilder::replace_ended`] does the last two steps in one, for a process that is simply to
-//! run: what has ended is removed, and what runs is found.
+//! run: what has ended is replaced, and what runs is found. What the old one left unread stays to be
+//! read, as that of the name's [previous](Papa::previous) process.
 //!
 //! ```
 //! # mod doc { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/doc/papad.rs")); }
@@ -194,8 +195,11 @@
 //! # Ok::<(), papa_client::Error>(())
 //! ```
 //!
-//! Who watches acknowledges the [`Closed`](Event::Closed) event before that, so that nothing is
-//! removed that was not read. The example `mini_manager` is a manager that starts again what ends.
+//! [`Process::stop_with`] and [`Papa::stop_all`] end a process's descendants as well: all in the session
+//! that it leads.
+//!
+//! Who watches acknowledges the [`Closed`](Event::Closed) event: only then the new process joins the
+//! watch, so that all of the old one comes before its first byte. The example `mini_manager` is a manager that starts again what ends.
 //!
 //! # Sockets that outlive their servers
 //! A socket that papad holds goes on to listen while the server behind it is started again. A
@@ -291,7 +295,10 @@ pub use papa::Papa;
 pub use papa_protocol::frame::Stream;
 pub use papa_protocol::options::{Family, Limit, Overflow, Resource, SocketType, Stderr, Stdout};
 pub use papa_protocol::size::parse as parse_size;
-pub use process::{End, Process, ProcessBuilder, ProcessId, ProcessInfo, Signal, State};
+pub use process::{
+    End, Member, Process, ProcessBuilder, ProcessId, ProcessInfo, Scope, Signal, State,
+    StopOptions, Stopped,
+};
 pub use socket::{SocketAddress, SocketBuilder, SocketFault, SocketInfo, UnixSocketBuilder};
 pub use status::{LimitUse, SessionInfo, Status};
 pub use value::Value;

@@ -120,6 +120,23 @@ macro_rules! papa_methods {
                 self.call(calls::processes(pattern.as_ref())?) $($await)*
             }
 
+            /// Processes of these names that others have replaced, the oldest of each name first.
+            ///
+            /// What they wrote and how they ended stays until it is taken: see
+            /// [`WatchBuilder::only`].
+            pub $($async)? fn previous(
+                &self,
+                pattern: impl AsRef<[u8]>,
+            ) -> Result<Vec<ProcessInfo>> {
+                self.call(calls::previous(pattern.as_ref())?) $($await)*
+            }
+
+            /// Makes papad forget what is left of processes that others have replaced. False if
+            /// nothing is.
+            pub $($async)? fn remove_previous(&self, pattern: impl AsRef<[u8]>) -> Result<bool> {
+                self.call(calls::remove_previous(pattern.as_ref())?) $($await)*
+            }
+
             /// The process of this name; `None` if there is none.
             pub $($async)? fn process_named(
                 &self,

@@ -40,6 +40,7 @@ mod kept_lock;
 mod lock;
 mod papa;
 mod process;
+mod stopping;
 mod watcher;
 
 pub use kept_lock::KeptLock;

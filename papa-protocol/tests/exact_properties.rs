@@ -162,17 +162,19 @@ fn watch() -> impl Strategy<Value = Watch> {
         prop_oneof![Just(From::Oldest), Just(From::Newest), any::<u64>().prop_map(From::Position),];
     let mode = select(vec![Mode::Take, Mode::Peek]);
     let window = MIN_WINDOW..=MAX_WINDOW;
-    (vec(name(), 1..4), mode, from, any::<bool>(), any::<bool>(), window)
-        .prop_map(|(names, mode, from, follow, data, window)| Watch {
+    let id = option::of(any::<u64>());
+    (vec(name(), 1..4), mode, from, any::<bool>(), any::<bool>(), window, id)
+        .prop_map(|(names, mode, from, follow, data, window, id)| Watch {
             names,
             mode,
             from,
             follow,
             data,
             window,
+            id,
         })
-        .prop_filter("a position is one process's", |watch| {
-            !matches!(watch.from, From::Position(_))
+        .prop_filter("a position and an id are one process's", |watch| {
+            !(matches!(watch.from, From::Position(_)) || watch.id.is_some())
                 || (watch.names.len() == 1 && !watch.names[0].ends_with(b"*"))
         })
 }
@@ -187,6 +189,9 @@ fn request() -> impl Strategy<Value = Request> {
         select(vec![Request::Help, Request::Status, Request::ExitIfIdle, Request::Quit]),
         (noun(), patterns()).prop_map(|(noun, names)| Request::List { noun, names }),
         (noun(), patterns()).prop_map(|(noun, names)| Request::Remove { noun, names }),
+        patterns().prop_map(|names| Request::ListPrevious { names }),
+        patterns().prop_map(|names| Request::ListMembers { names }),
+        patterns().prop_map(|names| Request::RemovePrevious { names }),
         (new_name(Noun::Socket), socket_options())
             .prop_map(|(name, options)| Request::MakeSocket(MakeSocket { name, options })),
         make_process,

@@ -76,12 +76,29 @@ fn list_takes_any_names_or_none() {
 }
 
 #[test]
+fn processes_that_were_replaced_and_members_of_sessions_have_lists() {
+    let names = || patterns(&["web", "db.*"]);
+    assert_both_ways("list previous web db.*", &Request::ListPrevious { names: names() });
+    assert_both_ways("list members web db.*", &Request::ListMembers { names: names() });
+    assert_both_ways("remove previous web db.*", &Request::RemovePrevious { names: names() });
+    assert_both_ways("list members", &Request::ListMembers { names: patterns(&[]) });
+    let said = "This request is written: list sockets|processes|previous|members|values [NAME...]";
+    for line in ["list", "list member web", "list process"] {
+        assert_eq!(refusal(line.as_bytes()), said, "{line}");
+    }
+    let said = "This request is written: remove sockets|processes|previous|values NAME...";
+    for line in ["remove previous", "remove members web"] {
+        assert_eq!(refusal(line.as_bytes()), said, "{line}");
+    }
+}
+
+#[test]
 fn remove_takes_one_name_at_least() {
     let remove = |noun, names: &[&str]| Request::Remove { noun, names: patterns(names) };
     assert_both_ways("remove sockets web", &remove(Noun::Socket, &["web"]));
     assert_both_ways("remove processes web db.*", &remove(Noun::Process, &["web", "db.*"]));
     assert_both_ways("remove values *", &remove(Noun::Value, &["*"]));
-    let said = "This request is written: remove sockets|processes|values NAME...";
+    let said = "This request is written: remove sockets|processes|previous|values NAME...";
     for line in ["remove", "remove values", "remove value x", "remove x"] {
         assert_eq!(refusal(line.as_bytes()), said, "{line}");
     }
@@ -186,7 +203,8 @@ fn nothing_is_abbreviated_or_in_another_case() {
         assert_eq!(refusal(line.as_bytes()), expected);
     }
     for line in ["list", "list p", "list socket", "list Sockets"] {
-        let form = "This request is written: list sockets|processes|values [NAME...]";
+        let form =
+            "This request is written: list sockets|processes|previous|members|values [NAME...]";
         assert_eq!(refusal(line.as_bytes()), form, "{line}");
     }
     for line in ["make", "make web", "make sockets web"] {

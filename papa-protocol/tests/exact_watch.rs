@@ -60,6 +60,7 @@ fn a_watch_takes_everything_from_the_oldest_byte_and_follows() {
         follow: true,
         data: true,
         window: DEFAULT_WINDOW,
+        id: None,
     };
     assert_eq!(watch("watch web db.*"), expected);
     assert_eq!(Watch::new(names(&["web", "db.*"])), expected);
@@ -76,6 +77,7 @@ fn options_may_stand_anywhere_before_two_dashes() {
         follow: false,
         data: false,
         window: MIN_WINDOW,
+        id: None,
     };
     for line in [
         "watch mode=peek web from=newest follow=no db data=no window=4096",
@@ -95,9 +97,21 @@ fn a_name_that_looks_like_an_option_comes_after_two_dashes() {
     assert_eq!(line, "watch mode=peek -- a mode=take -- b\n");
     assert_eq!(
         refusal("watch a=b"),
-        "There is no a= for watch; its options are: mode=, from=, follow=, data= and window=; \
+        "There is no a= for watch; its options are: mode=, from=, follow=, data=, window= and id=; \
          a name with a \"=\" comes after \"--\""
     );
+}
+
+#[test]
+fn an_id_is_one_process_s() {
+    assert_eq!(watch("watch web id=7").id, Some(7));
+    assert_eq!(watch("watch web id=7 from=3 mode=peek").from, From::Position(3));
+    let line = written(&WatchRequest::Watch(watch("watch id=7 web")));
+    assert_eq!(line, "watch web id=7\n");
+    for line in ["watch web db id=7", "watch web* id=7"] {
+        assert_eq!(refusal(line), "id= must be for one name, and without a \"*\"", "{line}");
+    }
+    assert_eq!(refusal("watch web id=x"), "id= must be a process's number, not \"x\"");
 }
 
 #[test]
@@ -116,7 +130,7 @@ fn a_wrong_watch_is_answered_with_what_would_be_right() {
         assert_eq!(
             refusal(line),
             "This request is written: watch NAME... [mode=take|peek] \
-             [from=POSITION|oldest|newest] [follow=no] [data=no] [window=BYTES]",
+             [from=POSITION|oldest|newest] [follow=no] [data=no] [window=BYTES] [id=ID]",
             "{line}"
         );
     }

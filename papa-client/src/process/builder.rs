@@ -202,18 +202,19 @@ impl<P> ProcessBuilder<P> {
         self
     }
 
-    /// Starts the process in place of one of this name that has ended, however that was made: it is
-    /// removed first, together with its end and what it wrote and nobody took. One that runs is
-    /// found, as without this, and never removed, whoever else does the same at the same time.
+    /// Starts the process in place of one of this name that has ended, however that was made. What
+    /// that one wrote, and how it ended, stays until it is taken, or the name's next process is
+    /// replaced: see [`Papa::previous`](crate::Papa::previous). In a watch the new one follows it. One
+    /// that runs is found, as without this, and never replaced, whoever else does the same at the same
+    /// time.
     ///
-    /// If the new one cannot be started, the old one is gone all the same.
+    /// If the new one cannot be started, the old one is on papad's list as before.
     pub fn replace_ended(mut self) -> Self {
         self.options.replace = Some(Replace::Ended);
         self
     }
 
-    /// The same for one that has ended and of whose output nothing is kept any more, so that nothing
-    /// is lost but its end. Any other of this name is found, as without this, ended or not.
+    /// The same for one that has ended and of whose output nothing is kept any more. Any other of this name is found, as without this, ended or not.
     pub fn replace_taken(mut self) -> Self {
         self.options.replace = Some(Replace::Taken);
         self

@@ -39,6 +39,10 @@ impl Process {
         Self { papa, info, pidfd: Arc::default() }
     }
 
+    pub(crate) fn papa(&self) -> &Papa {
+        &self.papa
+    }
+
     /// What papad told of it when this was made.
     #[must_use]
     pub fn info(&self) -> &ProcessInfo {

@@ -103,7 +103,7 @@ impl ProcessInfo {
     /// Whether it runs.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.state == State::Running
+        self.state.is_running()
     }
 
     /// How it ended, if it has.
@@ -117,6 +117,12 @@ impl ProcessInfo {
 }
 
 impl State {
+    /// Whether it runs.
+    #[must_use]
+    pub fn is_running(self) -> bool {
+        self == Self::Running
+    }
+
     fn parse(line: &Line) -> Result<Self> {
         match line.bytes("state")? {
             b"running" => Ok(Self::Running),

@@ -17,10 +17,14 @@ pub(crate) struct Guessed {
 
 /// What `/proc/PID/stat` shows of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+pub(crate) struct Seen {
     parent: i32,
+    /// The number of its session.
+    pub(crate) session: i32,
     /// In clock ticks since boot.
-    started: u64,
+    pub(crate) started: u64,
+    /// Whether a signal has stopped it.
+    pub(crate) is_stopped: bool,
 }
 
 /// What a process is told from others by that have its pid, in another pid namespace or later.
@@ -40,18 +44,26 @@ pub(crate) fn guess(info: &ProcessInfo) -> Result<Option<Guessed>> {
         Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
         Err(error) => return Err(Error::io("no descriptor of the process", error)),
     };
-    let stat = fs::read_to_string(format!("/proc/{}/stat", info.pid)).unwrap_or_default();
-    Ok(Some(Guessed { pidfd, seen: Seen::parse(&stat) }))
+    Ok(Some(Guessed { pidfd, seen: Seen::look(info.pid) }))
 }
 
 impl Seen {
-    /// Reads a line of `/proc/PID/stat`: see `proc_pid_stat(5)`, fields 4 and 22.
+    /// Looks at what has this pid; `None` if nothing has, or it is not to be seen.
+    pub(crate) fn look(pid: i32) -> Option<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name may be any bytes.
+        Self::parse(&String::from_utf8_lossy(&stat))
+    }
+
+    /// Reads a line of `/proc/PID/stat`: see `proc_pid_stat(5)`, fields 3, 4, 6 and 22.
     fn parse(stat: &str) -> Option<Self> {
         // The name stands in parentheses and may itself hold any character.
         let (_, fields) = stat.rsplit_once(')')?;
         let mut fields = fields.split_ascii_whitespace();
-        let parent = fields.nth(1)?.parse().ok()?;
-        Some(Self { parent, started: fields.nth(17)?.parse().ok()? })
+        let is_stopped = fields.next()? == "T";
+        let parent = fields.next()?.parse().ok()?;
+        let session = fields.nth(1)?.parse().ok()?;
+        Some(Self { parent, session, started: fields.nth(15)?.parse().ok()?, is_stopped })
     }
 
     fn has(self, of_process: Trait) -> bool {
@@ -92,14 +104,17 @@ mod tests {
     fn parent_and_start_are_found_behind_any_name() {
         let fields: Vec<String> = (5..=52).map(|number| number.to_string()).collect();
         let stat = format!("42 (a) b (c) S 7 {}\n", fields.join(" "));
-        assert_eq!(Seen::parse(&stat), Some(Seen { parent: 7, started: 22 }));
+        let seen = Seen { parent: 7, session: 6, started: 22, is_stopped: false };
+        assert_eq!(Seen::parse(&stat), Some(seen));
+        let stopped = stat.replace(" S 7", " T 7");
+        assert_eq!(Seen::parse(&stopped), Some(Seen { is_stopped: true, ..seen }));
         assert_eq!(Seen::parse("42 (a) S 7 5"), None);
         assert_eq!(Seen::parse(""), None);
     }
 
     #[test]
     fn a_child_is_known_by_its_parent_and_an_orphan_by_its_start() {
-        let seen = Seen { parent: 7, started: 100 };
+        let seen = Seen { parent: 7, session: 7, started: 100, is_stopped: false };
         assert!(seen.has(Trait::Parent(7)) && seen.has(Trait::Started(100)));
         assert!(!seen.has(Trait::Parent(1)) && !seen.has(Trait::Started(101)));
     }

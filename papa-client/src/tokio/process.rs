@@ -32,6 +32,10 @@ impl Process {
         Self { papa, info, pidfd: Arc::default() }
     }
 
+    pub(super) fn papa(&self) -> &Papa {
+        &self.papa
+    }
+
     /// What papad told of it when this was made.
     #[must_use]
     pub fn info(&self) -> &ProcessInfo {

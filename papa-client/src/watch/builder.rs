@@ -1,6 +1,6 @@
 //! Describing a watch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use papa_protocol::exact::{DEFAULT_WINDOW, From as WatchFrom, MAX_WINDOW, MIN_WINDOW, Watch};
 
@@ -56,13 +56,18 @@ pub(crate) struct Plan {
     pub(crate) on_disconnect: OnDisconnect,
     /// Where to begin with processes that were read before.
     pub(crate) places: BTreeMap<Name, (ProcessId, u64)>,
+    /// The process that is meant, where that is not whichever has the only pattern's name.
+    pub(crate) only: Option<ProcessId>,
+    /// Names whose processes join when those that they have replaced are done.
+    pub(crate) awaited: BTreeSet<Name>,
 }
 
 impl Plan {
     /// The request that watches these names.
     pub(crate) fn request(&self, names: Vec<Vec<u8>>, from: WatchFrom) -> Watch {
         let (mode, follow, data, window) = (self.mode, self.follow, self.data, self.window);
-        Watch { names, mode, from, follow, data, window }
+        let id = self.only.map(ProcessId::number);
+        Watch { names, mode, from, follow, data, window, id }
     }
 }
 
@@ -78,6 +83,8 @@ impl<P> WatchBuilder<P> {
             window: DEFAULT_WINDOW,
             on_disconnect: OnDisconnect::default(),
             places: BTreeMap::new(),
+            only: None,
+            awaited: BTreeSet::new(),
         });
         Self { papa, plan: plan.map_err(|error| error.to_string()) }
     }
@@ -102,8 +109,9 @@ impl<P> WatchBuilder<P> {
         self.with(|plan| plan.start = start)
     }
 
-    /// Where to begin with a process that was read before, if it is this one still: at this
-    /// position, whatever papad kept. Everything before counts as acknowledged. Whoever keeps the
+    /// Where to begin with a process that was read before: at this position, whatever papad kept.
+    /// If another has replaced it since, what there is of it comes first, and then the other.
+    /// Everything before counts as acknowledged. Whoever keeps the
     /// [places](crate::Batch::places) of batches together with what it made of them gets each byte
     /// exactly once, across its own crashes, too.
     ///
@@ -112,6 +120,15 @@ impl<P> WatchBuilder<P> {
         self.with(|plan| {
             plan.places.insert(name, (id, position));
         })
+    }
+
+    /// Watches this process of the only name alone, even if another has replaced it since: see
+    /// [`Papa::previous`](crate::Papa::previous).
+    ///
+    /// The start of the watch fails with [`NotFound`](crate::ErrorKind::NotFound) if papad keeps
+    /// nothing of it any more.
+    pub fn only(self, id: ProcessId) -> Self {
+        self.with(|plan| plan.only = Some(id))
     }
 
     /// Bytes that papad sends ahead of their acknowledgement, from 4 KiB to 64 MiB. 1 MiB unless
@@ -142,6 +159,9 @@ impl<P> WatchBuilder<P> {
         let plan = self.plan.map_err(Error::usage)?;
         if plan.patterns.is_empty() {
             return Err(Error::usage("a watch must name a process or a pattern"));
+        }
+        if plan.only.is_some() && !matches!(&plan.patterns[..], [it] if !it.is_wildcard()) {
+            return Err(Error::usage("one process is watched by one name, without a \"*\""));
         }
         if !(MIN_WINDOW..=MAX_WINDOW).contains(&plan.window) {
             let what = format!("a window must be of {MIN_WINDOW} to {MAX_WINDOW} bytes");

@@ -8,14 +8,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::task::Poll;
 use std::time::Duration;
 
-use papa_protocol::exact::{From as WatchFrom, Mode, Request, Watch, WatchRequest};
+use papa_protocol::exact::{Code, From as WatchFrom, Mode, Request, Watch, WatchRequest};
 use papa_protocol::name::{Noun, Patterns};
 
 use crate::deadline::Deadline;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::process::ProcessInfo;
-use crate::session::Reply;
+use crate::process::{ProcessId, ProcessInfo};
+use crate::session::{Answer, Reply};
 use crate::watch::batch::Contents;
 use crate::watch::builder::{OnDisconnect, Plan, Start};
 use crate::watch::reading::{Reading, Then};
@@ -29,6 +29,8 @@ pub(crate) struct Machine {
     /// How long a connection may take to stand again.
     patience: Duration,
     phase: Phase,
+    /// What papad has, while it is still to answer what others have replaced.
+    listed: Option<Vec<ProcessInfo>>,
     /// When to give up coming back.
     until: Option<Deadline>,
     reading: Reading,
@@ -83,6 +85,7 @@ impl Machine {
             plan,
             patience,
             phase: Phase::Connecting,
+            listed: None,
             until: None,
             reading,
             returned: BTreeMap::new(),
@@ -284,13 +287,21 @@ impl Machine {
         }
         let papad = self.wire.hello().ok_or_else(Error::disconnected)?;
         self.reading.begin(&papad.id);
+        let here = ProcessId::new(&papad.id, 0)?.papad();
+        if let Some(id) = self.plan.only.filter(|id| id.papad() != here) {
+            let what = format!("papad has started anew and knows nothing of the process {id}");
+            return Poll::Ready(Err(Error::new(ErrorKind::NotFound, what)));
+        }
         let names = self.plan.patterns.iter().map(|it| it.as_bytes().to_vec()).collect();
         let Reading { has_started, ledger, .. } = &self.reading;
         if *has_started || !ledger.is_empty() || !self.plan.places.is_empty() {
-            let list = Request::List { noun: Noun::Process, names: Patterns::new(names) };
+            let names = Patterns::new(names);
+            let list = Request::List { noun: Noun::Process, names: names.clone() };
             if let Some(session) = self.wire.session() {
                 session.ask(list.into())?;
+                session.ask(Request::ListPrevious { names }.into())?;
             }
+            self.listed = None;
             self.phase = Phase::Listing;
         } else {
             let request = self.plan.request(names, self.plan.start.into());
@@ -313,8 +324,7 @@ impl Machine {
     fn list(&mut self) -> Poll<Result<()>> {
         match self.wire.poll_answer() {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(Ok(reply))) => Poll::Ready(self.resume(&reply)),
-            Poll::Ready(Ok(Err(failure))) => Poll::Ready(Err(failure.into())),
+            Poll::Ready(Ok(answer)) => Poll::Ready(self.listed(answer)),
             Poll::Ready(Err(error)) if error.kind() == ErrorKind::Disconnected => {
                 self.lost(error);
                 Poll::Ready(Ok(()))
@@ -323,12 +333,23 @@ impl Machine {
         }
     }
 
-    fn resume(&mut self, reply: &Reply) -> Result<()> {
+    /// An answer has come: first what papad has, and then what others have replaced.
+    fn listed(&mut self, answer: Answer) -> Result<()> {
         let papad = &self.wire.hello().ok_or_else(Error::disconnected)?.id;
-        let listed = reply.lines.iter().map(|line| ProcessInfo::parse(line, papad));
-        let listed: Vec<ProcessInfo> = listed.collect::<Result<_>>()?;
+        let parse = |reply: Reply| -> Result<Vec<ProcessInfo>> {
+            reply.lines.iter().map(|line| ProcessInfo::parse(line, papad)).collect()
+        };
+        let Some(listed) = self.listed.take() else {
+            self.listed = Some(parse(answer?)?);
+            return Ok(());
+        };
+        let previous = match answer {
+            // An older papad keeps nothing of what was replaced.
+            Err(failure) if failure.code == Code::Usage => Vec::new(),
+            answer => parse(answer?)?,
+        };
         let Reading { has_started, ledger, .. } = &mut self.reading;
-        let resumption = resume(&mut self.plan, ledger, &listed, !*has_started);
+        let resumption = resume(&mut self.plan, ledger, &listed, &previous, !*has_started);
         for name in &resumption.gone {
             self.reading.forget(name.as_bytes());
         }

@@ -219,9 +219,15 @@ impl Reading {
     fn join(&mut self, who: Who, pid: i32, position: u64) {
         let known = self.ledger.get(who.name.as_bytes());
         let replaced = known.filter(|track| track.who.id != who.id);
-        let follows_removed = replaced.is_some_and(|track| track.end != EndOf::Taken);
-        if replaced.is_some() {
-            self.forget(who.name.as_bytes());
+        let end = replaced.map(|track| track.end);
+        let follows_removed = end == Some(EndOf::Open);
+        match end {
+            Some(EndOf::Open) => self.forget(who.name.as_bytes()),
+            // All of it was received, and papad has said so.
+            Some(EndOf::Received | EndOf::Taken) => {
+                self.ledger.forget(who.name.as_bytes());
+            }
+            None => {}
         }
         let track = match self.ledger.get_mut(who.name.as_bytes()) {
             Some(track) => track,

@@ -45,8 +45,11 @@ Processes
   make process NAME [OPTION...] -- COMMAND [ARGUMENT...]
                                         start it, or find it if it is there
   list processes [NAME...]              show processes and how they ended
+  list previous [NAME...]               show those that others have replaced
+  list members [NAME...]                show all in their sessions (setsid(2))
   show process NAME                     show the request that makes it again
   remove processes NAME...              stop keeping output; they run on
+  remove previous NAME...               stop keeping output of those replaced
   fetch pidfd NAME                      hand out a pidfd, to signal or wait
 
   uid=USER gid=GROUP        run as these, by number or name
@@ -95,6 +98,8 @@ Watching
   data=no                   only say how processes end
   window=SIZE               how much is sent ahead of what you acknowledge,
                             4k to 64m (default: 1m)
+  id=ID                     this process of the name, also if another has
+                            replaced it
 
   After the answer these come, as they happen:
     data NAME out|err POSITION NANOSECONDS LENGTH     LENGTH bytes follow
@@ -132,7 +137,8 @@ mod tests {
     #[test]
     fn every_request_is_named() {
         let requests = "make socket,list sockets,remove sockets,adopt socket,fetch socket,\
-                        make process,list processes,show process,remove processes,fetch pidfd,\
+                        make process,list processes,list previous,list members,show process,\
+                        remove previous,remove processes,fetch pidfd,\
                         set,get,unset,list values,remove values,watch,status,upgrade,exit-if-idle,quit,\
                         help";
         for request in requests.split(',') {
@@ -148,7 +154,7 @@ mod tests {
     fn every_option_frame_and_answer_while_watching_is_named() {
         let options = "family= type= backlog= path= umask= host= port= interface= reuseport= v6only= \
                        uid= gid= dir= bufsize= overflow= stdout= stderr= linger= env. rlimit. listen= \
-                       inherit= shell= mode= from= follow= data= window= if= old= for=";
+                       inherit= shell= mode= from= follow= data= window= id= if= old= for=";
         let frames = "data lost closed joined removed end ack stop";
         for word in options.split(' ').chain(frames.split(' ')) {
             let is_named = |line: &str| line.split(' ').any(|said| said.starts_with(word));

@@ -12,13 +12,17 @@ use crate::options::Pairs;
 use crate::quoted;
 use crate::text::shown;
 
-const LIST: &str = "list sockets|processes|values [NAME...]";
+const LIST: &str = "list sockets|processes|previous|members|values [NAME...]";
 const MAKE: &str =
     "make socket NAME [OPTION...], or make process NAME [OPTION...] -- COMMAND [ARGUMENT...]";
 const MAKE_SOCKET: &str = "make socket NAME [KEY=VALUE...]";
 const MAKE_PROCESS: &str = "make process NAME [KEY=VALUE...] -- COMMAND [ARGUMENT...]";
+/// What follows `list` and `remove` for processes that others have replaced.
+const PREVIOUS: &[u8] = b"previous";
+/// What follows `list` for the members of sessions.
+const MEMBERS: &[u8] = b"members";
 const SHOW: &str = "show process NAME";
-const REMOVE: &str = "remove sockets|processes|values NAME...";
+const REMOVE: &str = "remove sockets|processes|previous|values NAME...";
 const ADOPT: &str = "adopt socket NAME";
 const FETCH: &str = "fetch socket NAME, or fetch pidfd NAME";
 
@@ -32,6 +36,16 @@ pub enum Request {
         /// What is listed.
         noun: Noun,
         /// Which of them. A name that is not there is no failure.
+        names: Patterns,
+    },
+    /// `list previous [NAME...]`: processes that others have replaced.
+    ListPrevious {
+        /// Of which names.
+        names: Patterns,
+    },
+    /// `list members [NAME...]`: the members of the sessions that processes lead.
+    ListMembers {
+        /// Of which processes.
         names: Patterns,
     },
     /// `make socket NAME [KEY=VALUE...]`
@@ -48,6 +62,11 @@ pub enum Request {
         /// What is removed.
         noun: Noun,
         /// Which of them. Everything only when `*` was said.
+        names: Patterns,
+    },
+    /// `remove previous NAME...`
+    RemovePrevious {
+        /// Of which names. Of all only when `*` was said.
         names: Patterns,
     },
     /// `get NAME`
@@ -185,24 +204,36 @@ fn after(mut words: Words, word: &[u8]) -> Option<Words> {
     (words.next()? == word).then_some(words)
 }
 
-fn noun(word: Option<Vec<u8>>) -> Option<Noun> {
-    let word = word?;
+fn noun(word: &[u8]) -> Option<Noun> {
     let nouns = [Noun::Socket, Noun::Process, Noun::Value];
     nouns.into_iter().find(|noun| noun.plural().as_bytes() == word)
 }
 
 fn list(mut words: Words) -> Result<Request, Failure> {
-    let noun = noun(words.next()).ok_or_else(|| wrong_form(LIST))?;
-    Ok(Request::List { noun, names: Patterns::new(words.collect()) })
+    let what = words.next().ok_or_else(|| wrong_form(LIST))?;
+    let names = Patterns::new(words.collect());
+    match what.as_slice() {
+        PREVIOUS => Ok(Request::ListPrevious { names }),
+        MEMBERS => Ok(Request::ListMembers { names }),
+        noun_word => {
+            let noun = noun(noun_word).ok_or_else(|| wrong_form(LIST))?;
+            Ok(Request::List { noun, names })
+        }
+    }
 }
 
 fn remove(mut words: Words) -> Result<Request, Failure> {
-    let noun = noun(words.next()).ok_or_else(|| wrong_form(REMOVE))?;
+    let what = words.next().ok_or_else(|| wrong_form(REMOVE))?;
     // No name would stand for everything, and that is asked for with "*" only.
     if words.len() == 0 {
         return Err(wrong_form(REMOVE));
     }
-    Ok(Request::Remove { noun, names: Patterns::new(words.collect()) })
+    let names = Patterns::new(words.collect());
+    if what == PREVIOUS {
+        return Ok(Request::RemovePrevious { names });
+    }
+    let noun = noun(&what).ok_or_else(|| wrong_form(REMOVE))?;
+    Ok(Request::Remove { noun, names })
 }
 
 fn fetch(mut words: Words) -> Result<Request, Failure> {
@@ -268,11 +299,9 @@ impl Request {
     pub fn line(&self) -> Line {
         match self {
             Self::Help => Line::new().word("help"),
-            Self::List { noun, names } => {
-                let line = Line::new().word("list").word(noun.plural());
-                // Everything is what no name at all stands for.
-                if names.is_all() { line } else { write_patterns(line, names) }
-            }
+            Self::List { noun, names } => write_list(noun.plural().as_bytes(), names),
+            Self::ListPrevious { names } => write_list(PREVIOUS, names),
+            Self::ListMembers { names } => write_list(MEMBERS, names),
             Self::MakeSocket(MakeSocket { name, options }) => {
                 Line::new().word("make").word("socket").word(name).socket_options(options)
             }
@@ -284,6 +313,9 @@ impl Request {
             Self::ShowProcess { name } => Line::new().word("show").word("process").word(name),
             Self::Remove { noun, names } => {
                 write_patterns(Line::new().word("remove").word(noun.plural()), names)
+            }
+            Self::RemovePrevious { names } => {
+                write_patterns(Line::new().word("remove").word(PREVIOUS), names)
             }
             Self::Get { name } => Line::new().word("get").word(name),
             Self::Set(set) => set.write(Line::new().word("set")),
@@ -302,6 +334,12 @@ impl Request {
             Self::Quit => Line::new().word("quit"),
         }
     }
+}
+
+fn write_list(what: &[u8], names: &Patterns) -> Line {
+    let line = Line::new().word("list").word(what);
+    // Everything is what no name at all stands for.
+    if names.is_all() { line } else { write_patterns(line, names) }
 }
 
 fn write_patterns(line: Line, names: &Patterns) -> Line {

@@ -11,8 +11,8 @@ use crate::size;
 use crate::text::shown;
 
 const WATCH: &str = "watch NAME... [mode=take|peek] [from=POSITION|oldest|newest] \
-                     [follow=no] [data=no] [window=BYTES]";
-const OPTIONS: &str = "mode=, from=, follow=, data= and window=; \
+                     [follow=no] [data=no] [window=BYTES] [id=ID]";
+const OPTIONS: &str = "mode=, from=, follow=, data=, window= and id=; \
                        a name with a \"=\" comes after \"--\"";
 const ACK: &str = "ack NAME POSITION|closed";
 
@@ -35,6 +35,9 @@ pub struct Watch {
     /// `window=`: the server sends as long as less bytes than these are sent and not acknowledged.
     /// From [`MIN_WINDOW`] to [`MAX_WINDOW`].
     pub window: u64,
+    /// `id=`: the process of this id alone, also if another has replaced it. The watch then has one
+    /// name, without `*`.
+    pub id: Option<u64>,
 }
 
 /// Whether a watcher is waited for.
@@ -70,6 +73,7 @@ impl Watch {
             follow: true,
             data: true,
             window: DEFAULT_WINDOW,
+            id: None,
         }
     }
 
@@ -99,18 +103,20 @@ impl Watch {
             b"follow" => self.follow = yes_or_no("follow", value)?,
             b"data" => self.data = yes_or_no("data", value)?,
             b"window" => self.window = window(value)?,
+            b"id" => self.id = Some(id(value)?),
             _ => return Err(unknown_option(key, "watch", OPTIONS)),
         }
         Ok(())
     }
 
     fn check(&self) -> Result<(), Failure> {
-        match (&self.names[..], self.from) {
-            ([], _) => Err(wrong_form(WATCH)),
-            ([name], From::Position(_)) if !name.ends_with(b"*") => Ok(()),
-            (_, From::Position(_)) => {
+        match (&self.names[..], self.from, self.id) {
+            ([], ..) => Err(wrong_form(WATCH)),
+            ([name], ..) if !name.ends_with(b"*") => Ok(()),
+            (_, From::Position(_), _) => {
                 Err(Failure::usage("from=POSITION must be for one name, and without a \"*\""))
             }
+            (_, _, Some(_)) => Err(Failure::usage("id= must be for one name, and without a \"*\"")),
             _ => Ok(()),
         }
     }
@@ -142,7 +148,10 @@ impl Watch {
         if self.window != DEFAULT_WINDOW {
             line = line.number("window", self.window);
         }
-        line
+        match self.id {
+            Some(id) => line.number("id", id),
+            None => line,
+        }
     }
 }
 
@@ -162,6 +171,10 @@ fn from(value: &[u8]) -> Result<From, Failure> {
             .map(From::Position)
             .ok_or_else(|| bad_value("from", "a position, oldest or newest", value)),
     }
+}
+
+fn id(value: &[u8]) -> Result<u64, Failure> {
+    parse_number(value).ok_or_else(|| bad_value("id", "a process's number", value))
 }
 
 fn window(value: &[u8]) -> Result<u64, Failure> {

@@ -21,6 +21,7 @@ mod choice;
 mod gate;
 mod lines;
 mod merge;
+mod previous;
 mod source;
 mod tail;
 mod writer;
@@ -100,6 +101,13 @@ pub(crate) struct Logs {
     #[arg(long, short = 't')]
     timestamps: bool,
 
+    /// Show what the processes before these wrote, and how they ended
+    ///
+    /// When a process is restarted, what the one before left unread stays until it is taken, or the
+    /// process is restarted once more.
+    #[arg(long, short = 'p')]
+    previous: bool,
+
     /// Take it: what was shown papad forgets
     ///
     /// What was written out here is acknowledged to papad, which then need not keep it: it has room
@@ -114,6 +122,9 @@ pub(crate) struct Logs {
 impl Logs {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
+        if self.previous {
+            return self.show_previous(context, &papa);
+        }
         let mut processes = names::processes(&papa, &self.names)?;
         // One that was removed runs on without its output being kept.
         processes.retain(|process| !process.removed);

@@ -21,8 +21,10 @@ const MAX_TRIES: usize = 5;
 
 /// Stop processes, and start them again as they were made
 ///
-/// All are stopped at the same time, as by papactl stop, and each is started when all have ended. One
-/// that has ended already is simply started. What the old one wrote and nobody took goes with it.
+/// All are stopped at the same time, as by papactl stop, and each is started when all have ended, its
+/// descendants included. One that has ended already is simply started. What the old one wrote, and how
+/// it ended, stays for papactl logs --previous until it is taken, or the process is restarted once
+/// more.
 ///
 /// If a process cannot be started again, what it was made of is kept as the value
 /// papactl.restart.NAME, and to restart it once more tries that.
@@ -46,6 +48,13 @@ struct Again {
     name: String,
 }
 
+/// Bytes of output that nobody had taken when another process took the place of the one that wrote
+/// them.
+struct Unread {
+    kept: u64,
+    dropped: u64,
+}
+
 impl Restart {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
@@ -57,15 +66,19 @@ impl Restart {
             .iter()
             .map(|process| papa.process_again(process.name()))
             .collect::<papa_client::Result<_>>()?;
+        let ids: Vec<ProcessId> = processes.iter().map(Process::id).collect();
         let (stopped, mut trouble) = self.stopping.stop(&papa, processes);
         let mut again = kept;
-        for (it, builder) in stopped.iter().zip(builders).filter(|(it, _)| it.end.is_some()) {
-            again.push(Again::of(&it.process, builder)?);
+        for (id, builder) in ids.into_iter().zip(builders) {
+            let it = stopped.iter().find(|it| it.process.id() == id);
+            if let Some(it) = it.filter(|it| it.outcome.is_complete()) {
+                again.push(Again::of(&it.process, builder)?);
+            }
         }
         let mut restarted = Vec::new();
         for it in again {
             match it.make(&papa) {
-                Ok(process) => restarted.push((process, it.unread)),
+                Ok(process) => restarted.push((process, it.unread(&papa)?)),
                 Err(failure) => {
                     trouble.get_or_insert(failure);
                 }
@@ -100,9 +113,18 @@ impl Again {
         Ok(Self { builder, old: Some(process.id()), unread, name: process.name().to_string() })
     }
 
+    /// What nobody had taken of the one before.
+    fn unread(&self, papa: &Papa) -> Result<Unread> {
+        let previous = papa.previous(&self.name)?.into_iter().find(|it| Some(it.id) == self.old);
+        Ok(match previous {
+            Some(info) => Unread { kept: shape::unread(&info), dropped: 0 },
+            None => Unread { kept: 0, dropped: self.unread },
+        })
+    }
+
     fn make(&self, papa: &Papa) -> Result<Process> {
         let process = match self.try_make() {
-            Err(error) => return Err(self.keep(papa, error)),
+            Err(error) => return Err(self.keep(papa, &error)),
             Ok(process) => process,
         };
         if papa.get(value_of(&self.name))?.is_some() {
@@ -129,21 +151,27 @@ impl Again {
     }
 
     /// Sees to it that what it is made of is not lost; returns what to say.
-    fn keep(&self, papa: &Papa, error: papa_client::Error) -> Failure {
+    fn keep(&self, papa: &Papa, error: &papa_client::Error) -> Failure {
         let name = &self.name;
         if papa.process_named(name).is_ok_and(|listed| listed.is_some()) {
-            return error.into();
+            // It has its name still, and is made again from what papad has of it.
+            return self.cannot_start(error);
         }
         let request = match self.builder.to_request() {
             Ok(request) => request,
             Err(error) => return error.into(),
         };
-        let kept = again(|| papa.set(value_of(name), &request));
+        let failure = self.cannot_start(error);
+        if again(|| papa.set(value_of(name), &request)).is_ok() {
+            return failure;
+        }
+        failure.hint(format!("papad keeps nothing of it; this request makes it: {request}"))
+    }
+
+    fn cannot_start(&self, error: &papa_client::Error) -> Failure {
+        let name = &self.name;
         let what = format!("{name} has ended and cannot be started again: {error}");
-        let hint = match kept {
-            Ok(()) => format!("put that right, and \"papactl restart {name}\" tries once more"),
-            Err(_) => format!("papad keeps nothing of it; this request makes it: {request}"),
-        };
+        let hint = format!("put that right, and \"papactl restart {name}\" tries once more");
         Failure::new(Exit::of_error(error.kind()), what).hint(hint)
     }
 }
@@ -165,18 +193,25 @@ fn value_of(name: &str) -> String {
     format!("papactl.restart.{name}")
 }
 
-fn said(context: &Context, restarted: &[(Process, u64)]) -> Result<()> {
+fn said(context: &Context, restarted: &[(Process, Unread)]) -> Result<()> {
     if context.output.is_json() {
         let mut users = Users::default();
         let shape = restarted.iter().map(|(process, unread)| Restarted {
             process: shape::Process::new(process.info(), users.of(process.info())),
-            unread_dropped: *unread,
+            unread_dropped: unread.dropped,
+            unread_previous: unread.kept,
         });
         return output::json(&shape.collect::<Vec<_>>());
     }
     for (process, unread) in restarted {
         let (name, pid) = (process.name(), process.info().pid);
-        output::line(format_args!("{name} runs as pid {pid}{}", text::gone(*unread)))?;
+        let rest = match unread.kept {
+            0 => text::gone(unread.dropped),
+            _ => format!(
+                "; \"papactl logs --previous {name}\" shows what the one before left unread"
+            ),
+        };
+        output::line(format_args!("{name} runs as pid {pid}{rest}"))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `papactl signal`
 
 use clap::Args;
-use papa_client::ErrorKind;
+use papa_client::{ErrorKind, Process};
 
 use crate::complete;
 use crate::context::Context;
@@ -26,7 +26,10 @@ pub(crate) struct Signal {
     #[arg(value_name = "NAME", required = true, add = complete::processes())]
     names: Vec<String>,
 
-    /// Signal their process groups: their children and theirs, too
+    /// Signal their descendants, too, also those of one that has ended
+    ///
+    /// These are all in the session that a process leads, but not those that have made a session of
+    /// their own (setsid(2)).
     #[arg(long, short = 'g')]
     group: bool,
 }
@@ -38,10 +41,11 @@ impl Signal {
         let (mut signaled, mut trouble) = (Vec::new(), None);
         for process in names::handles(&papa, &self.names)? {
             match stopping::send(&process, self.what, self.group) {
-                Ok(()) => signaled.push(Named::new(process.name().as_bytes())),
-                Err(error)
-                    if error.kind() == ErrorKind::Ended && !is_named(process.name().as_bytes()) => {
+                Ok(true) => signaled.push(Named::new(process.name().as_bytes())),
+                Ok(false) if is_named(process.name().as_bytes()) => {
+                    trouble.get_or_insert_with(|| has_ended(&process));
                 }
+                Ok(false) => {}
                 Err(error) => {
                     trouble.get_or_insert(Failure::from(error));
                 }
@@ -52,4 +56,9 @@ impl Signal {
         }
         trouble.map_or(Ok(Exit::DONE), Err)
     }
+}
+
+fn has_ended(process: &Process) -> Failure {
+    let what = format!("the process {} has ended", process.name());
+    Failure::new(Exit::of_error(ErrorKind::Ended), what)
 }

@@ -39,6 +39,12 @@ pub(crate) struct Stopped {
     pub(crate) ended: Ended,
     /// Whether it had ended before.
     pub(crate) already: bool,
+    /// How many of its descendants were there and have ended.
+    pub(crate) descendants: usize,
+    /// How many of those were killed.
+    pub(crate) descendants_killed: usize,
+    /// How many run still.
+    pub(crate) descendants_left: usize,
 }
 
 /// A process that was made again.
@@ -50,6 +56,8 @@ pub(crate) struct Restarted {
     pub(crate) process: Process,
     /// Bytes of output of the one before that nobody had taken, and that went with it.
     pub(crate) unread_dropped: u64,
+    /// Bytes of output of the one before that nobody has taken yet: papactl logs --previous.
+    pub(crate) unread_previous: u64,
 }
 
 /// A process that papad has forgotten.

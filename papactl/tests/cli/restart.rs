@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use papad_tests::exact::{Exact, quoted};
-use papad_tests::{Papad, ScratchDir, eventually};
+use papad_tests::{Fifo, Papad, ScratchDir, eventually};
 use serde_json::{Value, json};
 
 use crate::ctl::Ctl;
@@ -32,14 +32,18 @@ fn a_process_is_stopped_and_made_again_the_same() {
         let line = ctl.ok(&["restart", "web"]);
         let new = of(&ctl, "web", "pid");
         assert_ne!(new, old);
-        let gone = "6 bytes that nobody had taken are gone";
-        assert_eq!(line, format!("web runs as pid {new}; {gone}\n"));
+        let left = "\"papactl logs --previous web\" shows what the one before left unread";
+        assert_eq!(line, format!("web runs as pid {new}; {left}\n"));
+        let previous = ctl.run(&["logs", "--previous", "web"]);
+        assert_eq!((previous.status, &*previous.text()), (Some(0), "hello\n"));
+        assert!(previous.error().contains("signal TERM"), "{}", previous.error());
         assert_eq!(show(&papad, "web"), made_of);
         // One that has ended is simply made again.
         ctl.ok(&["stop", "web"]);
         let json = ctl.json(&["restart", "w*"]);
         assert_eq!((&json[0]["name"], &json[0]["state"]), (&json!("web"), &json!("running")));
-        assert!(json[0]["unread_dropped"].is_number());
+        assert_eq!(json[0]["unread_dropped"], json!(0));
+        assert!(json[0]["unread_previous"].is_number());
         assert_eq!(ctl.fails(&["restart", "none"]).0, 3);
         assert_eq!(ctl.ok(&["restart", "none*"]), "");
         ctl.ok(&["stop", "web"]);
@@ -51,13 +55,16 @@ fn a_process_is_stopped_and_made_again_the_same() {
 fn what_does_not_end_is_not_made_again_and_the_others_are() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
-    papad.session().ask("make process a /bin/sleep 1000");
+    let scratch = ScratchDir::new();
+    let ready = Fifo::new(&scratch, "ready");
+    let line = format!("trap '' TERM; echo >{}; while :; do sleep 1000; done", ready.path());
+    ctl.ok(&["run", "a", "--", "/bin/sh", "-c", &line]);
     papad.session().ask("make process b /bin/sleep 1000");
     let pids = || (of(&ctl, "a", "pid"), of(&ctl, "b", "pid"));
     let before = pids();
-    // b takes a signal that a does not mind, since a is stopped.
-    ctl.ok(&["signal", "STOP", "a"]);
-    let ran = ctl.run(&["restart", "a", "b", "--grace=5s"]);
+    // b takes a signal that a does not mind.
+    ready.read_line();
+    let ran = ctl.run(&["restart", "a", "b", "--grace=5s", "--no-kill"]);
     assert_eq!(ran.status, Some(6));
     assert!(ran.error().starts_with("papactl: a still runs after 5s; "), "{}", ran.error());
     let after = pids();
@@ -101,6 +108,52 @@ fn what_could_not_be_started_again_is_not_stopped() {
     ctl.ok(&["restart", "web"]);
     assert_ne!(of(&ctl, "web", "pid"), pid);
     assert_eq!(show(&papad, "web"), made_of);
+}
+
+#[test]
+fn successor_is_started_when_all_descendants_have_ended() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let (child, ready) = (Fifo::new(&scratch, "child"), Fifo::new(&scratch, "ready"));
+    // What holds a lock of the first one's child cannot be had by the second before that has ended.
+    let lock = scratch.join("lock");
+    let line = format!(
+        "exec 9>{lock}; flock -n 9 || exec echo taken >{ready}; echo had >{ready}; \
+         trap '' TERM; sh -c 'echo $$ >{child}; while :; do sleep 1000; done' & \
+         trap - TERM; wait",
+        child = child.path(),
+        ready = ready.path(),
+    );
+    ctl.ok(&["run", "web", "--", "/bin/sh", "-c", &line]);
+    for _ in 0..2 {
+        assert_eq!(ready.read_line(), "had");
+        child.read_line();
+        ctl.ok(&["restart", "web", "--grace=1ms"]);
+    }
+    assert_eq!(ready.read_line(), "had");
+}
+
+#[test]
+fn previous_output_is_read_in_every_way_and_taken() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let (status, error) = ctl.fails(&["logs", "--previous", "web"]);
+    assert_eq!(status, 3);
+    assert!(error.starts_with("papactl: nothing is left of a process before web; "), "{error}");
+    ctl.ok(&["run", "web", "--", "/bin/sh", "-c", "echo one; echo two; exit 3"]);
+    ctl.run(&["wait", "web"]);
+    ctl.ok(&["restart", "web"]);
+    let shown = |words: &[&str]| {
+        let ran = ctl.run(words);
+        assert_eq!((ran.status, &*ran.error()), (Some(0), "--- web: exit status 3 ---\n"));
+        ran.text()
+    };
+    assert_eq!(shown(&["logs", "-p", "web", "--tail=1"]), "two\n");
+    assert_eq!(shown(&["logs", "-p", "w*"]), "web | one\nweb | two\n");
+    assert_eq!(shown(&["logs", "-p", "web", "--take"]), "one\ntwo\n");
+    assert_eq!(ctl.fails(&["logs", "--previous", "web"]).0, 3);
+    assert_eq!(ctl.ok(&["logs", "--previous", "w*"]), "");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! stop and signal.
 
+use papad_tests::exact::quoted;
 use papad_tests::{Fifo, Papad, ScratchDir, eventually, procfs};
 use serde_json::json;
 
@@ -48,17 +49,85 @@ fn what_does_not_end_is_told_or_killed() {
     run_stubborn(&ctl, "b", &scratch);
     run(&ctl, "c", "exec sleep 1000");
     let words = ["stop", "a", "b", "c", "--grace", "5s"];
-    let ran = ctl.run(&words);
+    let ran = ctl.run(&[&words[..], &["--no-kill"]].concat());
     assert_eq!(ran.status, Some(6));
     assert_eq!(ran.text(), "c has ended (signal TERM)\n", "the others are not waited for");
     assert_eq!(
         ran.error(),
         "papactl: a and b still run after 5s; \"papactl stop --kill a b\" ends what does not\n"
     );
+    let said = ctl.ok(&words);
+    let lines: Vec<&str> = said.lines().collect();
+    let [a, b, "c has ended already (signal TERM)"] = lines[..] else { panic!("{said}") };
+    // Each has a child at any time, which is killed with it.
+    assert!(a.starts_with("a has ended (signal KILL); ") && a.ends_with(" killed"), "{said}");
+    assert!(b.starts_with("b has ended (signal KILL); ") && b.ends_with(" killed"), "{said}");
+}
+
+#[test]
+fn descendants_end_with_the_process_or_are_killed() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    let fifo = Fifo::new(&scratch, "fifo");
+    let path = fifo.path();
+    for ctl in [Ctl::of(&papad), Ctl::over_unix(&papad)] {
+        run(&ctl, "web", &format!("sleep 1000 & echo $! >{path}; wait"));
+        fifo.read_line();
+        assert_eq!(
+            ctl.ok(&["stop", "web"]),
+            "web has ended (signal TERM); 1 descendant has ended, too\n"
+        );
+        // The process ends at once, and its child does not mind the signal.
+        let stubborn = "trap '' TERM; echo $$ >PATH; while :; do sleep 1000; done";
+        let stubborn = stubborn.replace("PATH", path);
+        ctl.ok(&["rm", "web"]);
+        run(&ctl, "web", &format!("sh -c {} & wait", quoted(&stubborn)));
+        let child: i32 = fifo.read_line().parse().unwrap();
+        let ran = ctl.run(&["stop", "web", "--no-kill", "--grace=1ms"]);
+        assert_eq!(ran.status, Some(6));
+        assert!(ran.error().contains("still"), "{}", ran.error());
+        assert_eq!(ctl.run(&["wait", "web"]).status, Some(143));
+        // It can be signaled still, and stopped, though its leader has ended.
+        assert_eq!(ctl.ok(&["signal", "--group", "CONT", "web"]), "");
+        let line = ctl.ok(&["stop", "web", "-g", "-k", "-t", "1ms"]);
+        assert!(line.starts_with("web has ended already (signal TERM); "), "{line}");
+        assert!(line.ends_with(" killed\n"), "{line}");
+        assert!(procfs::stat(child).is_none_or(|it| it.is_zombie()));
+        assert_eq!(ctl.ok(&["stop", "web"]), "web has ended already (signal TERM)\n");
+        assert_eq!(ctl.run(&["signal", "--group", "CONT", "web"]).status, Some(3));
+        ctl.ok(&["rm", "web"]);
+    }
+}
+
+#[test]
+fn only_leader_leaves_descendants_as_they_are() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "fifo");
+    run(&ctl, "web", &format!("sleep 1000 & echo $! >{}; wait", fifo.path()));
+    let child: i32 = fifo.read_line().parse().unwrap();
+    assert_eq!(ctl.ok(&["stop", "web", "--only-leader"]), "web has ended (signal TERM)\n");
+    assert!(procfs::stat(child).is_some_and(|it| !it.is_zombie()));
     assert_eq!(
-        ctl.ok(&[&words[..], &["--kill"]].concat()),
-        "a has ended (signal KILL)\nb has ended (signal KILL)\nc has ended already (signal TERM)\n"
+        ctl.ok(&["stop", "web"]),
+        "web has ended already (signal TERM); 1 descendant has ended, too\n"
     );
+}
+
+#[test]
+fn process_that_a_signal_has_stopped_ends_all_the_same() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    for words in [&["stop", "web", "--no-kill"][..], &["stop", "web", "--no-kill", "--only-leader"]]
+    {
+        run(&ctl, "web", "exec sleep 1000");
+        ctl.ok(&["signal", "STOP", "web"]);
+        let pid = ctl.json(&["ps", "web"])[0]["pid"].as_i64().unwrap() as i32;
+        eventually("it stands still", || procfs::stat(pid).is_some_and(|it| it.state == 'T'));
+        assert_eq!(ctl.ok(words), "web has ended (signal TERM)\n");
+        ctl.ok(&["rm", "web"]);
+    }
 }
 
 #[test]

@@ -18,64 +18,58 @@ use super::output::{Output, Pipes};
 use super::process::Process;
 use super::spawn::{Passed, Program};
 use super::spec::Spec;
-use super::table::Processes;
+use super::table::{Processes, shown};
 use super::{Identity, now};
 use crate::bounds::Bound;
 use crate::journal::Change;
 use crate::link::Held;
 use crate::ring::Ring;
 use crate::sockets::Sockets;
-use crate::{limit, sys};
+use crate::{limit, log, sys};
+
+/// What comes of a request for a process.
+enum Listed {
+    /// It is in the table, to be started. It has a part of what all rings may hold, if it needs
+    /// one, and the place of this other.
+    New(Arc<Process>, Option<Share>, Option<Arc<Process>>),
+    /// It is there already.
+    Same(Arc<Process>),
+    /// There would be room without this one, which has ended: one that was replaced, or the one
+    /// that is to be.
+    NoRoom { oldest: Arc<Process>, is_replaced: bool },
+}
 
 impl Processes {
     /// Makes a process, or finds the one of this name if it was made of the same specification.
-    /// One that `replace` names is not found, but removed.
+    /// One that `replace` names is not found: the new one takes its place, and what there is of it
+    /// stays as that of its predecessor.
     ///
     /// # Errors
     /// One sentence, of a bound that is met for instance. No process is left behind, and one that
-    /// was to be replaced may be removed.
+    /// was to be replaced has its name still.
     pub(crate) fn make(
         &self,
         name: &[u8],
-        spec: Spec,
+        spec: &Spec,
         mut replace: Option<Replace>,
         identity: &Identity,
         sockets: &Sockets,
     ) -> Result<Arc<Process>, Failure> {
-        let (process, share) = {
-            let mut table = self.lock();
-            while let Some(existing) = table.by_name.get(name) {
-                if table.is_starting(existing) {
-                    table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
-                } else if replace.take_if(|replace| existing.gives_way_to(*replace)).is_some() {
-                    // It has ended for good, so whatever has the name later is not hit.
-                    let existing = Arc::clone(existing);
-                    drop(table);
-                    self.remove(&existing).map_err(|error| {
+        let (process, share, replaced) = loop {
+            match self.list(name, spec, replace)? {
+                Listed::New(process, share, replaced) => break (process, share, replaced),
+                Listed::Same(process) => return Ok(process),
+                Listed::NoRoom { oldest, is_replaced } => {
+                    let name = shown(&oldest);
+                    log::warn!("server", "{name}: no room to keep the output of the previous one");
+                    self.remove(&oldest).map_err(|error| {
                         let what = format!("The process before it cannot be removed - {error}");
                         Failure::new(limit::code_of(&error), what)
                     })?;
-                    table = self.lock();
-                } else if existing.spec == spec {
-                    return Ok(Arc::clone(existing));
-                } else {
-                    let name = papa_protocol::text::shown(name);
-                    let line = existing.line();
-                    let line = String::from_utf8_lossy(&line);
-                    let what = format!("Process for {name} has already been created - {line}");
-                    return Err(Failure::new(Code::Exists, what));
+                    // It has ended for good, so whatever has the name later is not hit.
+                    replace = replace.filter(|_| !is_replaced);
                 }
             }
-            self.bounds.check(Bound::Name, name.len())?;
-            self.bounds.check(Bound::Args, spec.bytes())?;
-            self.bounds.check(Bound::Processes, table.count() + 1)?;
-            let has_ring = spec.keeps_stdout() || spec.keeps_stderr();
-            let share = has_ring.then(|| self.buffers.promise(spec.bufsize)).transpose()?;
-            table.last_id += 1;
-            let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec, now()));
-            table.by_name.insert(name.to_vec(), Arc::clone(&process));
-            table.starting.push(Arc::clone(&process));
-            (process, share)
         };
         let change = self.journal.change();
         // While these are open, the pipes do not end.
@@ -92,13 +86,69 @@ impl Processes {
             process.listing.store(self.listings.fetch_add(1, SeqCst) + 1, SeqCst);
         } else if table.by_name.get(name).is_some_and(|listed| listed.id == process.id) {
             table.by_name.remove(name);
+            if let Some(replaced) = &replaced {
+                table.step_back(replaced);
+            }
         }
         drop(table);
         drop(change);
         self.settled.notify_all();
         started?;
         self.tell_subscribers();
+        for surplus in self.surplus_of(name) {
+            if let Err(error) = self.remove(&surplus) {
+                log::error!("server", "{} stays listed: {error}", shown(&surplus));
+            }
+        }
         Ok(process)
+    }
+
+    /// Puts a new process into the table, if there is none of its name and there is room for it.
+    fn list(&self, name: &[u8], spec: &Spec, replace: Option<Replace>) -> Result<Listed, Failure> {
+        let mut table = self.lock();
+        let mut replaced = None;
+        while let Some(existing) = table.by_name.get(name) {
+            if table.is_starting(existing) {
+                table = self.settled.wait(table).unwrap_or_else(PoisonError::into_inner);
+            } else if replace.is_some_and(|replace| existing.gives_way_to(replace)) {
+                replaced = Some(Arc::clone(existing));
+                break;
+            } else if existing.spec == *spec {
+                return Ok(Listed::Same(Arc::clone(existing)));
+            } else {
+                let name = papa_protocol::text::shown(name);
+                let line = existing.line();
+                let line = String::from_utf8_lossy(&line);
+                let what = format!("Process for {name} has already been created - {line}");
+                return Err(Failure::new(Code::Exists, what));
+            }
+        }
+        self.bounds.check(Bound::Name, name.len())?;
+        self.bounds.check(Bound::Args, spec.bytes())?;
+        let share = match self.make_room(table.count(), spec) {
+            Ok(share) => share,
+            Err(refusal) => {
+                let unwatched = table.previous.oldest_unwatched();
+                let is_replaced = unwatched.is_none();
+                let oldest = unwatched.or(replaced).ok_or(refusal)?;
+                return Ok(Listed::NoRoom { oldest, is_replaced });
+            }
+        };
+        if let Some(replaced) = &replaced {
+            table.step_aside(replaced);
+        }
+        table.last_id += 1;
+        let process = Arc::new(Process::new(table.last_id, name.to_vec(), spec.clone(), now()));
+        table.by_name.insert(name.to_vec(), Arc::clone(&process));
+        table.starting.push(Arc::clone(&process));
+        Ok(Listed::New(process, share, replaced))
+    }
+
+    /// Room for one more than there are.
+    fn make_room(&self, count: usize, spec: &Spec) -> Result<Option<Share>, Failure> {
+        self.bounds.check(Bound::Processes, count + 1)?;
+        let has_ring = spec.keeps_stdout() || spec.keeps_stderr();
+        has_ring.then(|| self.buffers.promise(spec.bufsize)).transpose()
     }
 
     /// Starts the program of a process that is in the table already.

@@ -4,11 +4,14 @@ mod buffers;
 mod capture;
 mod ending;
 mod eviction;
+mod find;
 mod identity;
 mod interpreter;
 mod make;
+mod members;
 mod orphans;
 mod output;
+mod previous;
 mod process;
 mod reader;
 mod recover;
@@ -23,7 +26,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use papa_protocol::frame::Time;
 
 pub(crate) use ending::Ending;
+pub(crate) use find::Numbers;
 pub(crate) use identity::Identity;
+pub(crate) use members::Member;
 pub(crate) use output::Piece;
 pub(crate) use process::{Exit, Frames, Life, Next, NoReader, Process, Sent};
 pub(crate) use reader::{End, Place, ReaderId, Start, Wants};
@@ -31,7 +36,7 @@ pub(crate) use recover::Replayed;
 pub(crate) use spawn::Defaults;
 pub(crate) use spec::Spec;
 use stat::since_boot;
-pub(crate) use table::{Numbers, Processes};
+pub(crate) use table::Processes;
 pub(crate) use waker::Waker;
 
 /// The time by the system's clock.

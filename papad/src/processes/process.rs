@@ -26,6 +26,9 @@ pub(crate) use watched::{Frames, NoReader, Sent};
 /// The key of [`Process::since_boot`] in a record.
 pub(super) const SINCE_BOOT: &str = "since_boot";
 
+/// The key of [`Process::session_seen`] in the record of its end.
+pub(super) const SESSION_SEEN: &str = "session_seen";
+
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Life {
@@ -68,6 +71,9 @@ pub(crate) struct Process {
     /// Set if its keeper is gone: when it was started, in clock ticks since boot. The keeper that
     /// there is now does not tell of it, and its pid may be another's before its end is recorded.
     pub(crate) orphaned: OnceLock<u64>,
+    /// A time at which its session surely had its number still, in nanoseconds since boot: that of
+    /// its end, or later. 0 if no such time is known.
+    pub(crate) session_seen: AtomicU64,
     /// 0 until it has one.
     pub(crate) pid: AtomicI32,
     /// Its number among all that were put on the list; 0 before.
@@ -122,6 +128,7 @@ impl Process {
             started,
             since_boot: OnceLock::new(),
             orphaned: OnceLock::new(),
+            session_seen: AtomicU64::new(0),
             pid,
             listing,
             state: Mutex::new(state),
@@ -155,6 +162,12 @@ impl Process {
         let state = self.lock();
         let State { life, removed, ref output, .. } = *state;
         Summary { life, removed, extent: output.extent(), readers: output.readers() }
+    }
+
+    /// Whether somebody reads it, or is waited for to read on.
+    pub(crate) fn is_watched(&self) -> bool {
+        let state = self.lock();
+        state.output.readers() > 0 || state.output.is_waiting()
     }
 
     /// Whether a new process of its name may take its place.
@@ -207,7 +220,10 @@ impl Process {
     }
 
     pub(crate) fn exited_record(&self, exit: Exit) -> Record {
-        Record::new("exited").number(self.id).number(exit.ending.code()).number(exit.time.0)
+        let record = Record::new("exited").number(self.id);
+        let record = record.number(exit.ending.code()).number(exit.time.0);
+        let seen = Some(self.session_seen.load(Ordering::SeqCst)).filter(|&time| time > 0);
+        record.maybe(SESSION_SEEN, seen)
     }
 
     /// A record that says no more of the process than this.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 
 use nix::unistd::getppid;
 
@@ -14,7 +15,7 @@ use papa_protocol::options::Overflow;
 use super::ending::Ending;
 use super::orphans::{self, Found, Started};
 use super::output::{Output, Pipes};
-use super::process::{Exit, Life, Process, SINCE_BOOT};
+use super::process::{Exit, Life, Process, SESSION_SEEN, SINCE_BOOT};
 use super::spec::Spec;
 use super::table::{Processes, shown};
 use crate::journal::{Fields, Record, parse_number};
@@ -47,6 +48,7 @@ struct Entry {
     spec: Spec,
     pid: Option<i32>,
     exit: Option<Exit>,
+    session_seen: u64,
     removed: bool,
 }
 
@@ -67,6 +69,7 @@ impl Replayed {
                     spec: Spec::read(fields)?,
                     pid: None,
                     exit: None,
+                    session_seen: 0,
                     removed: false,
                 };
                 self.processes.insert(id, entry);
@@ -84,9 +87,11 @@ impl Replayed {
                     ending: Ending::of_code(fields.number()?),
                     time: Time(fields.number()?),
                 };
+                let seen = fields.pair(SESSION_SEEN).and_then(|value| parse_number(&value));
                 // A child that failed before exec is recorded as failed first.
                 if let Some(entry) = self.processes.get_mut(&id) {
                     entry.exit = Some(exit);
+                    entry.session_seen = seen.unwrap_or_default();
                 }
             }
             b"removing" => {
@@ -123,12 +128,13 @@ impl Processes {
                 let _ = self.journal.change().append(Record::new("failed").number(id));
                 continue;
             };
-            let Entry { name, started, since_boot, spec, exit, removed, .. } = entry;
+            let Entry { name, started, since_boot, spec, exit, session_seen, removed, .. } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
             if let Some(since_boot) = since_boot {
                 process.since_boot.get_or_init(|| since_boot);
             }
+            process.session_seen.store(session_seen, SeqCst);
             if held.contains_key(&Held::Ring(id)) {
                 if may_read(id) {
                     sys::kill_point_of("ring", &process.name);
@@ -171,9 +177,7 @@ impl Processes {
         let mut table = self.lock();
         table.last_id = last_id;
         for process in &processes {
-            // The pid of one that ended may be another's by now; the younger one has it.
-            table.by_pid.insert(process.pid(), Arc::clone(process));
-            table.by_name.insert(process.name.clone(), Arc::clone(process));
+            table.list_recovered(process);
         }
         drop(table);
         for process in &processes {
@@ -259,7 +263,6 @@ fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};
-    use std::sync::atomic::Ordering::SeqCst;
 
     use papa_protocol::name::Patterns;
 

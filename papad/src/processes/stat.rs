@@ -18,12 +18,23 @@ pub(super) struct Stat {
     pub(super) is_zombie: bool,
     /// Its parent's pid (field 4).
     pub(super) parent: i32,
+    /// The session that it is in, by its number: the pid of the one that made it (field 6).
+    pub(super) session: i32,
+    /// Its threads (field 20). A zombie that has others than the first has not ended yet.
+    pub(super) threads: u32,
     /// When it was started, in clock ticks since boot (field 22). No other process of its pid has
     /// the same.
     pub(super) started: u64,
     /// Of a zombie, how it ended in the form of wait(2), or 0 to whom the kernel does not let look
     /// (field 52).
     status: i32,
+}
+
+impl Stat {
+    /// Whether it has ended, all of its threads included.
+    pub(super) fn has_ended(&self) -> bool {
+        self.is_zombie && self.threads <= 1
+    }
 }
 
 /// Looks at a process. `None` if there is none of this pid, or it is not to be seen.
@@ -67,6 +78,8 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat {
         is_zombie: *field(3)? == "Z",
         parent: field(4)?.parse().ok()?,
+        session: field(6)?.parse().ok()?,
+        threads: field(20)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
         status: field(52)?.parse().ok()?,
     })
@@ -110,7 +123,10 @@ mod tests {
         let fields: Vec<String> = (5..=52).map(|number| number.to_string()).collect();
         let text = format!("42 (a) b (c) Z 7 {}\n", fields.join(" "));
         let stat = parse(&text).unwrap();
-        assert_eq!(stat, Stat { is_zombie: true, parent: 7, started: 22, status: 52 });
+        assert_eq!(
+            stat,
+            Stat { is_zombie: true, parent: 7, session: 6, threads: 20, started: 22, status: 52 }
+        );
         assert_eq!(parse("42 (a) Z 7 5"), None);
         assert_eq!(parse(""), None);
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::ops::Bound;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,20 +10,20 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use papa_protocol::frame::Stream;
-use papa_protocol::name::{Pattern, Patterns};
 
 use super::buffers::Buffers;
 use super::capture::{Capture, Events};
 use super::ending::Ending;
-use super::now;
 use super::orphans::Orphans;
 use super::output::Pipes;
+use super::previous::Previous;
 use super::process::{Exit, Life, Next, Process};
 use super::spawn::Defaults;
 use super::waker::Waker;
+use super::{now, since_boot};
 use crate::bounds::Bounds;
 use crate::gate::Gate;
-use crate::journal::{Journal, Record, parse_number};
+use crate::journal::{Journal, Record};
 use crate::link::{Held, Link, ToKeeper};
 use crate::memory::HighWater;
 use crate::{limit, log, sys};
@@ -50,6 +49,8 @@ pub(crate) struct Processes {
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) by_name: BTreeMap<Vec<u8>, Arc<Process>>,
+    /// Those whose names others have now.
+    pub(super) previous: Previous,
     /// Those that have one. A pid is used again only when its first owner's end is recorded.
     pub(super) by_pid: HashMap<i32, Arc<Process>>,
     /// Those whose child may be there before its pid is in `by_pid`.
@@ -61,9 +62,14 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Those on the list, and those whose descendants hold their pipes.
+    /// Those on the list, those that were replaced, and those whose descendants hold their pipes.
     pub(super) fn count(&self) -> usize {
-        self.by_name.len() + self.draining.len()
+        self.by_name.len() + self.previous.count() + self.draining.len()
+    }
+
+    /// All that something is kept of.
+    fn all(&self) -> impl Iterator<Item = &Arc<Process>> {
+        self.by_name.values().chain(self.previous.iter())
     }
 
     /// Whether the request for it is not answered yet, whatever has become of its child.
@@ -126,7 +132,7 @@ impl Processes {
 
     /// Has the keeper hold what belongs to processes, one that has just been started.
     pub(crate) fn hold_all(&self) -> io::Result<()> {
-        let listed: Vec<Arc<Process>> = self.lock().by_name.values().map(Arc::clone).collect();
+        let listed: Vec<Arc<Process>> = self.lock().all().map(Arc::clone).collect();
         for process in listed.iter().chain(&self.capture.processes()) {
             let held = process.duplicates()?;
             let held: Vec<_> = held.iter().map(|(name, fd)| (*name, fd.as_fd())).collect();
@@ -138,7 +144,7 @@ impl Processes {
     /// All processes by their numbers.
     pub(crate) fn by_id(&self) -> HashMap<u64, Arc<Process>> {
         let table = self.lock();
-        table.by_name.values().map(|process| (process.id, Arc::clone(process))).collect()
+        table.all().map(|process| (process.id, Arc::clone(process))).collect()
     }
 
     pub(super) fn watch_pipes(&self, process: &Arc<Process>) {
@@ -164,6 +170,8 @@ impl Processes {
             && !matches!(process.life(), Life::Exited(_))
             && process.orphaned.get().is_none()
         {
+            // It is a zombie, whose pid nobody else gets before its end is recorded.
+            process.session_seen.fetch_max(since_boot(), SeqCst);
             self.ended(&process, Ending::of_code(code))?;
         }
         // Fails only if the keeper is gone, which ends the server elsewhere.
@@ -203,17 +211,21 @@ impl Processes {
         let change = self.journal.change();
         let mut table = self.lock();
         // Several sessions may find out at the same time that it is over.
-        if table.by_name.get(&process.name).is_none_or(|listed| listed.id != process.id) {
+        let has_name =
+            table.by_name.get(&process.name).is_some_and(|listed| listed.id == process.id);
+        if !has_name && !table.previous.contains(process) {
             return;
         }
         if let Err(error) = change.append(process.record("gone")) {
             log::error!("server", "{} stays listed: {error}", shown(process));
             return;
         }
-        table.by_name.remove(&process.name);
-        if table.by_pid.get(&process.pid()).is_some_and(|listed| listed.id == process.id) {
-            table.by_pid.remove(&process.pid());
+        if has_name {
+            table.by_name.remove(&process.name);
+        } else {
+            table.previous.remove(process);
         }
+        table.forget_pid(process);
         if !process.with_pipes(Pipes::all_ended) {
             table.draining.push(process.id);
         }
@@ -236,41 +248,8 @@ impl Processes {
         }
     }
 
-    /// The processes that the patterns name, in the order of their names. In papa 1.0 digits name a
-    /// process by its pid if none has them for a name.
-    pub(crate) fn find(&self, patterns: &Patterns, numbers: Numbers) -> Found {
-        let table = self.lock();
-        let mut found = Found::default();
-        for pattern in patterns.iter() {
-            match pattern {
-                Pattern::All => found.add(&table, &mut table.by_name.values()),
-                Pattern::Prefix(prefix) => {
-                    let from = (Bound::Included(prefix), Bound::Unbounded);
-                    let range = table.by_name.range::<[u8], _>(from);
-                    found.add(
-                        &table,
-                        &mut range
-                            .take_while(|(name, _)| name.starts_with(prefix))
-                            .map(|(_, process)| process),
-                    );
-                }
-                Pattern::Exact(name) => {
-                    let by_pid = || match numbers {
-                        Numbers::Count => table.by_pid.get(&parse_number::<i32>(name)?),
-                        Numbers::AreNames => None,
-                    };
-                    match table.by_name.get(name).or_else(by_pid) {
-                        Some(process) => found.add(&table, &mut std::iter::once(process)),
-                        None => found.missing = found.missing.or(Some(name.to_vec())),
-                    }
-                }
-            }
-        }
-        found
-    }
-
     /// Stops recording the output of a process; it leaves the list when it exits.
-    pub(crate) fn remove(&self, process: &Arc<Process>) -> io::Result<()> {
+    pub(super) fn remove_one(&self, process: &Arc<Process>) -> io::Result<()> {
         let change = self.journal.change();
         change.append(process.record("removing"))?;
         let next = process.remove();
@@ -290,14 +269,14 @@ impl Processes {
         if process.life() == Life::Running { pidfd.map(Some) } else { Ok(None) }
     }
 
-    /// How many there are on the list, and others whose descendants hold their pipes.
+    /// How many there are on the list, replaced ones, and others whose descendants hold their pipes.
     pub(crate) fn count(&self) -> usize {
         self.lock().count()
     }
 
-    /// Whether there is no process.
+    /// Whether there is no process, and nothing kept of one that was replaced.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().by_name.is_empty()
+        self.lock().all().next().is_none()
     }
 
     /// Captures output for as long as papad lives.
@@ -312,7 +291,7 @@ impl Processes {
         write: &mut dyn FnMut(Record) -> io::Result<()>,
     ) -> io::Result<()> {
         let table = self.lock();
-        for process in table.by_name.values() {
+        for process in table.all() {
             process.records().into_iter().try_for_each(&mut *write)?;
         }
         for id in &table.draining {
@@ -332,7 +311,7 @@ impl Events for Processes {
     }
 
     fn grace_is_over(&self) {
-        let processes: Vec<_> = self.lock().by_name.values().map(Arc::clone).collect();
+        let processes: Vec<_> = self.lock().all().map(Arc::clone).collect();
         for process in processes.into_iter().filter(|process| process.is_waiting()) {
             match process.stop_waiting() {
                 Ok(next) => self.follow(&process, next),
@@ -364,33 +343,6 @@ impl Events for Processes {
             let done = |id| pipes.iter().any(|(p, _)| p.id == id && p.with_pipes(Pipes::all_ended));
             table.draining.retain(|&id| !done(id));
         }
-    }
-}
-
-/// Whether a number may stand for what has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Numbers {
-    /// As papa 1.0's help promises for pids and file numbers.
-    Count,
-    AreNames,
-}
-
-/// What patterns name.
-#[derive(Default)]
-pub(crate) struct Found {
-    processes: BTreeMap<Vec<u8>, Arc<Process>>,
-    /// The first name without a wildcard that is not there.
-    pub(crate) missing: Option<Vec<u8>>,
-}
-
-impl Found {
-    fn add(&mut self, table: &Table, processes: &mut dyn Iterator<Item = &Arc<Process>>) {
-        let listed = processes.filter(|process| !table.is_starting(process));
-        self.processes.extend(listed.map(|p| (p.name.clone(), Arc::clone(p))));
-    }
-
-    pub(crate) fn into_processes(self) -> impl Iterator<Item = Arc<Process>> {
-        self.processes.into_values()
     }
 }
 

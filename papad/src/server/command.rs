@@ -133,7 +133,7 @@ fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome<Reply> {
     let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
     let watch = options.watch;
     let spec = Spec::new(options, command, &identity, server.options.bufsize);
-    let process = server.processes.make(&name, spec, None, &identity, &server.sockets)?;
+    let process = server.processes.make(&name, &spec, None, &identity, &server.sockets)?;
     let line = on_one_line(process.line());
     if !watch {
         return Ok(Reply::Text(line));

@@ -96,6 +96,7 @@ fn after_an_error_the_descriptor_tells_that_it_goes_on() {
         2 => guest.answer("list", "what is this?\n"),
         _ => {
             guest.answer("list", "ok 0\n");
+            guest.answer("list previous", "ok 0\n");
             guest.answer("watch", "ok 0\njoined web 1 7\n");
             guest.wait_for_end();
         }
@@ -146,11 +147,13 @@ fn when_the_last_process_goes_between_two_requests_the_watch_is_over() {
         1 => guest.answer("watch", "ok 1\nname=web id=1 pid=7 from=0\n"),
         2 => {
             guest.answer("list", &format!("ok 1\n{listed}\n"));
+            guest.answer("list previous", "ok 0\n");
             guest.answer("watch", "error not-found \"there is no process of the name web\"\n");
             guest.wait_for_end();
         }
         _ => {
             guest.answer("list", "ok 0\n");
+            guest.answer("list previous", "ok 0\n");
             guest.wait_for_end();
         }
     });

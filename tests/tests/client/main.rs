@@ -15,6 +15,7 @@ mod sessions;
 mod sockets;
 mod stand_in;
 mod starting;
+mod stopping;
 mod time;
 mod upgrading;
 mod values;

@@ -166,6 +166,28 @@ impl Source {
         Ok(Self { watcher, view, tracks, until, queue, ready, batches: 0, held })
     }
 
+    /// Begins to watch one process alone, even if another has replaced it.
+    pub(super) fn of_one(
+        papa: &Papa,
+        info: &ProcessInfo,
+        view: View,
+        place: Option<&Place>,
+        follow: bool,
+    ) -> Result<Self> {
+        let watch = papa.watch([&info.name]).only(info.id).mode(view.mode).follow(follow);
+        let (watch, tracks) = match place {
+            None => (watch, BTreeMap::new()),
+            Some(place) => {
+                let who = Who { name: info.name.clone(), id: info.id };
+                let watch = watch.resume_from(info.name.clone(), info.id, place.position);
+                (watch, BTreeMap::from([(info.id, Track::new(who, place))]))
+            }
+        };
+        let (queue, ready, held) = Default::default();
+        let (watcher, until) = (watch.start()?, (!follow).then(|| vec![info.clone()]));
+        Ok(Self { watcher, view, tracks, until, queue, ready, batches: 0, held })
+    }
+
     /// The next entry, if it is there.
     pub(super) fn next(&mut self) -> Result<Next> {
         loop {
@@ -361,7 +383,8 @@ impl AsFd for Source {
 }
 /// Acknowledges what was shown of a process to a server that may not have heard of it.
 fn tell_again(papa: &Papa, name: Name, place: &Place) -> Result<()> {
-    let watch = papa.watch([&name]).follow(false).resume_from(name, place.id, place.position);
+    let watch = papa.watch([&name]).only(place.id).follow(false);
+    let watch = watch.resume_from(name, place.id, place.position);
     let mut watcher = match watch.start() {
         // Its end was heard.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),

@@ -61,7 +61,7 @@ impl Scan {
     }
 
     fn run(&mut self, papa: &Papa, info: &ProcessInfo, from: u64) -> Result<()> {
-        let watch = papa.watch([&info.name]).mode(Mode::Peek).follow(false);
+        let watch = papa.watch([&info.name]).only(info.id).mode(Mode::Peek).follow(false);
         for batch in watch.resume_from(info.name.clone(), info.id, from).start()? {
             let batch = batch?;
             for event in batch.iter().filter(|event| event.id() == info.id) {

@@ -34,12 +34,15 @@ pub(super) fn run(
             exact::help().into_iter().map(|line| Line::new().word(line).into_bytes()).collect(),
         )),
         Request::List { noun, names } => list(server, unread, noun, &names).map(Answer::Lines),
+        Request::ListPrevious { names } => list_previous(server, unread, &names).map(Answer::Lines),
+        Request::ListMembers { names } => list_members(server, unread, &names).map(Answer::Lines),
         Request::MakeSocket(MakeSocket { name, options }) => {
             Ok(one(show::socket(&*server.sockets.make(&name, options)?)))
         }
         Request::MakeProcess(request) => make_process(server, *request),
         Request::ShowProcess { name } => Ok(one(show::request(&*find_process(server, &name)?))),
         Request::Remove { noun, names } => remove(server, noun, &names),
+        Request::RemovePrevious { names } => remove_previous(server, &names),
         Request::Get { name } => match server.values.get(&name) {
             Some(value) => {
                 let line = Line::new().word(value).into_bytes();
@@ -103,11 +106,11 @@ pub(super) fn run(
 fn name_of(request: &Request) -> &'static str {
     match request {
         Request::Help => "help",
-        Request::List { .. } => "list",
+        Request::List { .. } | Request::ListPrevious { .. } | Request::ListMembers { .. } => "list",
         Request::MakeSocket(_) => "make-socket",
         Request::MakeProcess(_) => "make-process",
         Request::ShowProcess { .. } => "show",
-        Request::Remove { .. } => "remove",
+        Request::Remove { .. } | Request::RemovePrevious { .. } => "remove",
         Request::Get { .. } => "get",
         Request::Set(_) => "set",
         Request::Unset { .. } => "unset",
@@ -160,12 +163,35 @@ fn list(
     }
 }
 
+fn list_previous(
+    server: &Server,
+    unread: &mut Part,
+    names: &Patterns,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let previous = server.processes.find_previous(names);
+    gather(server, unread, previous.iter().map(|process| show::process(process).into_bytes()))
+}
+
+fn list_members(
+    server: &Server,
+    unread: &mut Part,
+    names: &Patterns,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let current = server.processes.find(names, Numbers::AreNames).into_processes();
+    let processes = server.processes.find_previous(names).into_iter().chain(current);
+    let members = server.processes.members(processes).map_err(|error| failed(&error))?;
+    let lines = members.iter().flat_map(|(process, members)| {
+        members.iter().map(|member| show::member(process, *member).into_bytes())
+    });
+    gather(server, unread, lines)
+}
+
 fn make_process(server: &Arc<Server>, request: MakeProcess) -> Outcome {
     let MakeProcess { name, options, command } = request;
     let identity = Identity::look_up(options.uid.as_deref(), options.gid.as_deref())?;
     let replace = options.replace;
     let spec = Spec::new(options, command, &identity, server.options.bufsize);
-    let process = server.processes.make(&name, spec, replace, &identity, &server.sockets)?;
+    let process = server.processes.make(&name, &spec, replace, &identity, &server.sockets)?;
     Ok(one(show::process(&process)))
 }
 
@@ -214,6 +240,26 @@ fn remove(server: &Server, noun: Noun, names: &Patterns) -> Outcome {
     }
     let line = |name: Vec<u8>| Line::new().pair("name", name).into_bytes();
     Ok(Answer::Lines(removed.into_iter().map(line).collect()))
+}
+
+fn remove_previous(server: &Server, names: &Patterns) -> Outcome {
+    let previous = server.processes.find_previous(names);
+    let is_there = |name: &[u8]| previous.iter().any(|process| process.name == name);
+    for pattern in names.iter() {
+        if let Pattern::Exact(name) = pattern
+            && !is_there(name)
+        {
+            let what = format!("there is no previous process of the name {}", shown(name));
+            return Err(Failure::new(Code::NotFound, what));
+        }
+    }
+    let mut lines = Vec::new();
+    for process in previous {
+        server.processes.remove(&process).map_err(|error| failed(&error))?;
+        let line = Line::new().pair("name", &process.name).number("id", process.id);
+        lines.push(line.into_bytes());
+    }
+    Ok(Answer::Lines(lines))
 }
 
 fn fetch(server: &Server, what: Fetched, name: &[u8], lines: &Lines) -> Outcome {

@@ -2,7 +2,7 @@
 
 use papa_protocol::exact::{Line, Request};
 
-use crate::processes::{Ending, Life, Process};
+use crate::processes::{Ending, Life, Member, Process};
 use crate::sockets::{Fault, Socket};
 
 /// `name=web family=inet ... fileno=3`, and `fault=` of one that nobody can reach.
@@ -52,6 +52,12 @@ pub(super) fn process(process: &Process) -> Line {
         .number("lost", lost)
         .number("watchers", summary.readers)
         .rest(&spec.args)
+}
+
+/// `name=web id=7 pid=42 starttime=1234`, of a member of the session that the process leads.
+pub(super) fn member(process: &Process, member: Member) -> Line {
+    let line = Line::new().pair("name", &process.name).number("id", process.id);
+    line.number("pid", member.pid).number("starttime", member.started)
 }
 
 /// The request that makes the process again.

@@ -1,5 +1,7 @@
 //! A watching session in protocol 2: frames stream out while acknowledgements come in.
 
+mod frames;
+mod order;
 mod told;
 
 use std::collections::VecDeque;
@@ -10,7 +12,6 @@ use std::sync::atomic::Ordering;
 use papa_protocol::exact::{
     self, AckTo, Code, Failure, Frame, From, Line, Mode, Watch, WatchRequest,
 };
-use papa_protocol::frame::Time;
 use papa_protocol::name::{Pattern, Patterns};
 use papa_protocol::text::shown;
 
@@ -20,11 +21,10 @@ use super::super::session::Ended;
 use super::super::watch::detach;
 use super::check_words;
 use crate::bounds::Bound;
-use crate::processes::{
-    Exit, Frames, Next, NoReader, Numbers, Piece, Process, ReaderId, Sent, Start, Waker, Wants,
-};
+use crate::processes::{Next, NoReader, Numbers, Process, ReaderId, Sent, Start, Waker, Wants};
 use crate::{limit, log};
 
+use frames::Streamed;
 pub(in crate::server) use told::{TellWatched, TellWildcard, Told};
 
 /// Bytes of output that are gathered before they are sent.
@@ -54,6 +54,8 @@ struct Watched {
     wants: Wants,
     /// Where a watch that does not follow ends.
     until: Option<u64>,
+    /// Whether an older one of its name goes first, and nothing is said of this one before.
+    is_held_back: bool,
     /// Its end was sent.
     has_ended: bool,
     /// There is no more for this watch to send or to wait for.
@@ -101,26 +103,24 @@ impl Watching {
             From::Position(position) => Start::Position(position),
         };
         let wants = Wants { takes: request.mode == Mode::Take, data: request.data, from };
-        let found = self.server.processes.find(&patterns, Numbers::AreNames);
-        if let Some(name) = found.missing {
-            let what = format!("there is no process of the name {}", shown(&name));
-            return Err(Failure::new(Code::NotFound, what));
-        }
+        let found = self.find(request, &patterns)?;
         let is_exact = |pattern| matches!(pattern, Pattern::Exact(_));
         let has_joining = request.follow && !patterns.iter().all(is_exact);
-        let new: Vec<_> = found.into_processes().filter(|process| !self.has(process)).collect();
+        let new: Vec<_> = found.into_iter().filter(|process| !self.has(process)).collect();
         let more = new.len() + if has_joining { patterns.iter().count() } else { 0 };
         let bounds = &self.server.bounds;
         bounds.check(Bound::Watched, self.count() + more)?;
         // Before anything is acknowledged: the greatest position stands for where each begins.
+        self.check_order(request, &new)?;
         let longest = |process| opening(process, u64::MAX).len() + 1;
         bounds.check(Bound::Answer, new.iter().map(longest).sum())?;
         let before = self.watched.len();
         let mut lines = Vec::new();
         for process in new {
             match self.attach(&process, wants, request.follow) {
-                Ok(start) => lines.push(opening(&process, start)),
-                Err(NoReader::Removed) => {}
+                Ok(Some(start)) => lines.push(opening(&process, start)),
+                // It joins when the one before it has left, or never: it is removed.
+                Ok(None) | Err(NoReader::Removed) => {}
                 Err(why) => {
                     self.watched.drain(before..).for_each(|watched| self.server.let_go(&watched));
                     let what = "the process has not written as much as that";
@@ -152,24 +152,27 @@ impl Watching {
         self.watched.iter().any(|watched| watched.process.id == process.id)
     }
 
+    /// Adds a process; tells where it begins, if it may begin now.
     fn attach(
         &mut self,
         process: &Arc<Process>,
         wants: Wants,
         follow: bool,
-    ) -> Result<u64, NoReader> {
+    ) -> Result<Option<u64>, NoReader> {
         let (reader, start, next) = process.attach(Arc::clone(&self.waker), wants)?;
         self.server.processes.follow(process, next);
         let (_, end, _) = process.extent();
+        let is_held_back = self.has_name(&process.name);
         self.watched.push(Watched {
             process: Arc::clone(process),
             reader,
             wants,
             until: (!follow).then_some(end),
+            is_held_back,
             has_ended: false,
             is_over: false,
         });
-        Ok(start)
+        Ok((!is_held_back).then_some(start))
     }
 
     /// Watches until the client stops it, or nothing is left.
@@ -180,6 +183,7 @@ impl Watching {
             self.join_new(&mut client.out.bytes);
             let batch = client.unread.add_batch(BATCH);
             let has_sent = self.send(batch, &mut client.out.bytes)?;
+            let has_sent = self.join_successors(&mut client.out.bytes) || has_sent;
             if !has_sent && self.is_finished() {
                 return Ok(exact::Ended::Finished);
             }
@@ -224,10 +228,11 @@ impl Watching {
                 if let Err(refusal) = self.server.bounds.check(Bound::Watched, count + 1) {
                     let name = shown(&process.name);
                     log::warn!("server", "{name} does not join a watch: {refusal}");
-                } else if self.attach(&process, *wants, true).is_ok() {
+                } else if let Ok(start) = self.attach(&process, *wants, true) {
                     count += 1;
-                    let name = process.name.clone();
-                    Frame::Joined { name, id: process.id, pid: process.pid() }.write(out);
+                    if start.is_some() {
+                        joined(&process).write(out);
+                    }
                 }
             }
         }
@@ -243,6 +248,9 @@ impl Watching {
         let mut first_unserved = None;
         let before = out.len();
         for (at, watched) in self.watched.iter_mut().enumerate() {
+            if watched.is_held_back {
+                continue;
+            }
             if out.len() - before > gathered {
                 first_unserved = first_unserved.or(Some(at));
                 break;
@@ -320,8 +328,8 @@ impl Watching {
     }
 
     fn acknowledge(&mut self, name: &[u8], to: AckTo) -> io::Result<Result<(), Failure>> {
-        // Of two processes of one name, the older is removed and says no more.
-        let named = self.watched.iter_mut().rev().find(|watched| watched.process.name == name);
+        let is_meant = |it: &&mut Watched| it.process.name == name && !it.is_held_back;
+        let named = self.watched.iter_mut().find(is_meant);
         let Some(watched) = named else {
             if self.over.iter().any(|over| over == name) {
                 return Ok(Ok(()));
@@ -357,6 +365,10 @@ fn opening(process: &Arc<Process>, from: u64) -> Vec<u8> {
     line.number("pid", process.pid()).number("from", from).into_bytes()
 }
 
+fn joined(process: &Process) -> Frame {
+    Frame::Joined { name: process.name.clone(), id: process.id, pid: process.pid() }
+}
+
 impl Watched {
     /// Whether nothing more is to come, given that there is nothing to send now.
     fn is_over_without_news(&self) -> bool {
@@ -378,31 +390,6 @@ impl Server {
 impl Drop for Watching {
     fn drop(&mut self) {
         self.watched.iter().for_each(|watched| self.server.let_go(watched));
-    }
-}
-
-/// Frames as protocol 2 writes them.
-struct Streamed<'a>(&'a mut Vec<u8>);
-
-impl Frames for Streamed<'_> {
-    fn batch(&mut self) -> &mut Vec<u8> {
-        self.0
-    }
-
-    fn begin_output(&mut self, process: &Process, piece: Piece) {
-        let Piece { stream, time, start, length } = piece;
-        exact::write_data(self.0, &process.name, stream, start, time, length);
-    }
-
-    fn end_output(&mut self) {}
-
-    fn lost(&mut self, process: &Process, position: u64, bytes: u64) {
-        Frame::Lost { name: process.name.clone(), position, bytes }.write(self.0);
-    }
-
-    fn closed(&mut self, process: &Process, position: u64, time: Time, exit: Exit) {
-        let end = exit.ending.into();
-        Frame::Closed { name: process.name.clone(), position, time, end }.write(self.0);
     }
 }
 

@@ -84,8 +84,18 @@ impl Watching {
             };
             let TellWatched { place, wants, until, has_ended, is_over, .. } = told;
             let reader = process.attach_again(Arc::clone(&watching.waker), wants, place);
-            watching.watched.push(Watched { process, reader, wants, until, has_ended, is_over });
+            let is_held_back = false;
+            watching.watched.push(Watched {
+                process,
+                reader,
+                wants,
+                until,
+                is_held_back,
+                has_ended,
+                is_over,
+            });
         }
+        watching.hold_back();
         Ok(watching)
     }
 }
