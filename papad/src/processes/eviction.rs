@@ -150,7 +150,7 @@ impl Processes {
     /// Shrinks the largest rings until all hold no more than `target`, and none to less than `least`.
     fn evict(&self, target: u64, least: u64) {
         let memory = self.buffers.memory();
-        let processes: Vec<Arc<Process>> = self.lock().by_name.values().map(Arc::clone).collect();
+        let processes: Vec<Arc<Process>> = self.lock().all().map(Arc::clone).collect();
         let candidates: Vec<(u64, Arc<Process>)> = processes
             .into_iter()
             .map(|process| (process.held(), process))

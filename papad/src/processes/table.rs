@@ -68,7 +68,7 @@ impl Table {
     }
 
     /// All that something is kept of.
-    fn all(&self) -> impl Iterator<Item = &Arc<Process>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Process>> {
         self.by_name.values().chain(self.previous.iter())
     }
 
