@@ -332,8 +332,14 @@ macro_rules! papa_methods {
             /// Makes the socket, or finds the one of this name if it was made the same way.
             ///
             /// # Errors
-            /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise.
+            /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise, unless it is to be
+            /// [replaced](SocketBuilder::replace).
             pub $($async)? fn make(&self) -> Result<SocketInfo> {
+                match self.papa.call(self.call()?) $($await)* {
+                    Err(error) if self.replaces && error.kind() == crate::ErrorKind::Exists => {}
+                    result => return result,
+                }
+                self.papa.call(self.removal()?) $($await)* ?;
                 self.papa.call(self.call()?) $($await)*
             }
         }

@@ -30,6 +30,7 @@ pub struct SocketBuilder<P> {
     interface: Option<Vec<u8>>,
     reuseport: bool,
     v6only: bool,
+    pub(crate) replaces: bool,
 }
 
 impl<P> SocketBuilder<P> {
@@ -45,6 +46,7 @@ impl<P> SocketBuilder<P> {
             interface: None,
             reuseport: false,
             v6only: false,
+            replaces: false,
         }
     }
 
@@ -98,6 +100,20 @@ impl<P> SocketBuilder<P> {
     pub fn reuseport(mut self) -> Self {
         self.reuseport = true;
         self
+    }
+
+    /// Makes the socket in place of one of this name that was made otherwise, which is removed
+    /// first. Connections that wait in that one to be accepted are lost. Processes that have it keep
+    /// it until they are started again, and keep its port taken meanwhile. If the new one cannot be
+    /// made, the old one is gone all the same.
+    pub fn replace(mut self) -> Self {
+        self.replaces = true;
+        self
+    }
+
+    /// The call that removes the one before.
+    pub(crate) fn removal(&self) -> Result<Call<bool>> {
+        calls::remove_one(Noun::Socket, &self.name)
     }
 
     pub(crate) fn call(&self) -> Result<Call<SocketInfo>> {

@@ -28,6 +28,23 @@ fn a_socket_is_made_once_listed_and_removed() {
 }
 
 #[test]
+fn a_socket_that_was_made_otherwise_is_replaced_if_asked_for() {
+    let hosted = Hosted::start();
+    let papa = &hosted.papa;
+    let made = papa.socket("web").backlog(7).make().unwrap();
+    let port = made.port().unwrap();
+    let other = papa.socket("web").port(port).backlog(8);
+    assert_eq!(kind(other.make()), ErrorKind::Exists);
+    assert_eq!(papa.sockets("*").unwrap(), [made]);
+    let replaced = other.replace();
+    let new = replaced.make().unwrap();
+    assert_eq!((new.port(), new.backlog), (Some(port), 8));
+    // One that was made this way is found.
+    assert_eq!(replaced.make().unwrap(), new);
+    assert_eq!(papa.sockets("*").unwrap(), [new]);
+}
+
+#[test]
 fn a_unix_socket_has_the_mode_that_was_asked_for() {
     let hosted = Hosted::start();
     let (papa, scratch) = (&hosted.papa, &hosted.scratch);
