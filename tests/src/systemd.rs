@@ -127,6 +127,22 @@ impl FakeSystemd {
         names.into_iter().collect()
     }
 
+    /// Has everything that is in carriers stored under names of its own, as papads did that knew no
+    /// carriers. Nobody may be there who sends into one.
+    pub fn store_singly(&self) {
+        self.synchronise();
+        let mut state = self.state();
+        let stored = std::mem::take(&mut state.store);
+        for (name, fd) in stored {
+            assert!(name.starts_with("carrier."), "{name}");
+            loop {
+                let (_, text, fds) = receive(&fd);
+                let Some((_, names)) = text.split_once(' ') else { break };
+                state.store.extend(names.split(' ').map(str::to_owned).zip(fds));
+            }
+        }
+    }
+
     /// The names in the store itself, the oldest first.
     #[must_use]
     pub fn entries(&self) -> Vec<String> {
@@ -332,7 +348,7 @@ fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
 }
 
 /// The next message: who sent it, what it says, and what came with it.
-fn receive(socket: &UnixDatagram) -> (i32, String, Vec<OwnedFd>) {
+fn receive(socket: &impl AsRawFd) -> (i32, String, Vec<OwnedFd>) {
     let mut bytes = vec![0; MAX_MESSAGE];
     let mut control = cmsg_space!(UnixCredentials, [RawFd; MAX_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(&mut bytes)];

@@ -515,6 +515,35 @@ fn the_store_has_few_entries_however_much_is_held() {
 }
 
 #[test]
+fn what_an_earlier_version_has_stored_is_found_and_gets_into_carriers() {
+    let systemd = FakeSystemd::new();
+    let mut papad = start(&systemd);
+    let mut session = papad.session();
+    for number in 0..20 {
+        make(&systemd, &mut session, &format!("p{number}"), "/bin/sleep 1000");
+        session.ask(format!("make socket s{number}"));
+    }
+    session.ask("set v kept");
+    let lists = ["list processes", "list sockets", "list values"];
+    let before = lists.map(|list| session.ask(list));
+    drop(session);
+    papad.kill_both();
+    systemd.store_singly();
+    assert!(systemd.entries().contains(&"ring.20".to_owned()));
+    for _ in 0..2 {
+        let mut papad = start(&systemd);
+        let mut session = papad.session();
+        assert_eq!(lists.map(|list| session.ask(list)), before);
+        eventually("everything is in carriers", || {
+            systemd.entries().iter().all(|name| name.starts_with("carrier."))
+        });
+        drop(session);
+        papad.kill_both();
+    }
+    assert!(systemd.stored().contains(&"ring.20".to_owned()));
+}
+
+#[test]
 fn endpoints_that_are_not_asked_for_any_more_are_closed() {
     let systemd = FakeSystemd::new();
     let scratch = ScratchDir::new();
