@@ -14,8 +14,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use papad_tests::{
-    NOBODY, Papad, ScratchDir, copy_program, eventually, papad_program, pid_of, procfs,
-    wait_for_end,
+    Papad, ScratchDir, copy_program, eventually, papad_program, pid_of, procfs, wait_for_end,
 };
 
 fn run(words: &[&str]) -> Output {
@@ -92,6 +91,8 @@ fn titles_name_the_part_and_who_started_it() {
     assert!(title(server).starts_with(&format!("papad: server from {own} -p 0")));
 }
 
+const USER_WITH_FEW_DESCRIPTORS: u32 = 61_004;
+
 #[test]
 fn daemon_that_cannot_start_returns_and_reports_why() {
     let scratch = ScratchDir::new();
@@ -100,8 +101,9 @@ fn daemon_that_cannot_start_returns_and_reports_why() {
     let mut papad = Command::new("/bin/sh");
     papad.args(["-c", "ulimit -n 12; exec \"$0\" --daemonize -p 0", &program]);
     if Uid::effective().is_root() {
-        // Root could have more.
-        papad.uid(NOBODY).gid(NOBODY);
+        // Root could have more. This is a user of nobody else: descriptors on their way are counted
+        // for each user.
+        papad.uid(USER_WITH_FEW_DESCRIPTORS).gid(USER_WITH_FEW_DESCRIPTORS);
     }
     let refused = papad.output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
