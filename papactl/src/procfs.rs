@@ -45,6 +45,27 @@ pub(crate) fn seen(pid: i32) -> Option<Seen> {
     Some(Seen { pid, name: of(pid, "comm")?.trim_end().to_owned(), uid })
 }
 
+/// How many tasks (threads) a user has.
+pub(crate) fn tasks_of(uid: u32) -> u64 {
+    let own = processes().into_iter().filter(|process| process.uid == uid);
+    own.filter_map(|process| threads(&of(process.pid, "status")?)).sum()
+}
+
+fn threads(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+}
+
+/// How many tasks there are in a control group of version 2, and how many there may be, by the text of
+/// `/proc/PID/cgroup`; `None` if there may be any number.
+pub(crate) fn tasks_of_group(text: &str) -> Option<(u64, u64)> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let read = |file: &str| -> Option<u64> {
+        let text = fs::read_to_string(format!("/sys/fs/cgroup{path}/{file}")).ok()?;
+        text.trim().parse().ok()
+    };
+    Some((read("pids.current")?, read("pids.max")?))
+}
+
 /// What the descriptors of a process lead to; empty where this user may not know.
 pub(crate) fn open_files(pid: i32) -> Vec<String> {
     let entries = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();

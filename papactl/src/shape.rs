@@ -65,6 +65,8 @@ pub(crate) struct Process {
     pub(crate) cpu_seconds: Option<f64>,
     /// Bytes of memory that it has, resident; null as above.
     pub(crate) memory: Option<u64>,
+    /// Whether a signal has stopped it: it runs on at CONT.
+    pub(crate) stopped: bool,
     /// Whether it was removed and runs on: its output is kept no more.
     pub(crate) removed: bool,
     /// Whether the command is a line for /bin/sh -c.
@@ -102,6 +104,7 @@ impl Process {
             },
             cpu_seconds: usage.map(|usage| usage.cpu.as_secs_f64()),
             memory: usage.map(|usage| usage.memory),
+            stopped: info.stopped,
             removed: info.removed,
             shell: info.shell,
             command: info.command.iter().map(|word| word.to_string_lossy().into_owned()).collect(),

@@ -18,6 +18,7 @@ pub(crate) enum Tone {
 /// How it is with a process, in one word or two.
 pub(crate) fn state(process: &ProcessInfo) -> (String, Tone) {
     match process.state {
+        State::Running if process.stopped => ("stopped".into(), Tone::Odd),
         State::Running if process.removed => ("removed".into(), Tone::Odd),
         State::Running => ("running".into(), Tone::Good),
         State::Exited { end: End::Exited(0), .. } => ("done".into(), Tone::Plain),

@@ -273,3 +273,22 @@ fn names_of_papas_sessions_are_the_same() {
     let made = exact.ask_line(&shown);
     assert_eq!(made, exact.ask_line("list processes p"));
 }
+
+#[test]
+fn a_process_that_a_signal_has_stopped_is_told_from_others() {
+    let papad = Papad::start();
+    let mut session = papad.session();
+    let pid = papad_tests::make_stopped(&mut session, "p", "", "");
+    let mut exact = Exact::tcp(&papad);
+    let listed = exact.ask_line("list processes");
+    assert!(listed.contains(" state=running ") && listed.contains(" stopped=1 "), "{listed}");
+    // papa 1.0 knows none that are.
+    let line = session.ask("list processes");
+    assert!(line.contains(" running=True ") && !line.contains("stopped"), "{line}");
+    kill(Pid::from_raw(pid), Signal::SIGCONT).unwrap();
+    eventually("it has ended", || {
+        let listed = exact.ask_line("list processes");
+        assert!(!listed.contains("state=exited") || !listed.contains("stopped="), "{listed}");
+        listed.contains("state=exited")
+    });
+}

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::str::FromStr;
 
 use papa_protocol::exact;
+use papa_protocol::text::shown;
 
 use crate::error::{Error, Result};
 
@@ -153,13 +154,32 @@ impl Signal {
         self.0
     }
 
+    /// A real-time signal by its name: `RTMIN`, `RTMIN+n`, `RTMAX` or `RTMAX-n`.
+    fn real_time(name: &str) -> Option<Self> {
+        let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+        // Digits alone: another sign is none of these.
+        let distance = |text: &str| {
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<i32>().ok().filter(|_| is_number)
+        };
+        let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+            (Some(""), _) => first,
+            (_, Some("")) => last,
+            (Some(rest), _) => first.checked_add(distance(rest.strip_prefix('+')?)?)?,
+            (_, Some(rest)) => last.checked_sub(distance(rest.strip_prefix('-')?)?)?,
+            (None, None) => return None,
+        };
+        (first..=last).contains(&number).then_some(Self(number))
+    }
+
     /// All signals that have a name here.
     pub fn named() -> impl Iterator<Item = Self> {
         Self::NAMES.iter().map(|(signal, _)| *signal)
     }
 }
 
-/// Reads a name, with or without `SIG` and in any case, or a number: `HUP`, `SIGHUP`, `hup`, `1`.
+/// Reads a name, with or without `SIG` and in any case, or a number: `HUP`, `SIGHUP`, `hup`, `1`,
+/// `RTMIN+3`, `RTMAX-1`.
 impl FromStr for Signal {
     type Err = Error;
 
@@ -168,9 +188,10 @@ impl FromStr for Signal {
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
         let named = Self::NAMES.iter().find(|(_, it)| *it == name).map(|(signal, _)| *signal);
         let numbered = || text.parse().ok().and_then(Self::new);
-        named.or_else(numbered).ok_or_else(|| {
-            let max = Self::MAX;
-            Error::usage(format!("A signal must be one like HUP, or 1 to {max}, not \"{text}\""))
+        named.or_else(|| Self::real_time(name)).or_else(numbered).ok_or_else(|| {
+            let (max, shown) = (Self::MAX, shown(text.as_bytes()));
+            let right = format!("one like HUP or RTMIN+3, or 1 to {max}");
+            Error::usage(format!("A signal must be {right}, not \"{shown}\""))
         })
     }
 }
@@ -194,6 +215,29 @@ impl fmt::Debug for Signal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn real_time_signals_have_names_that_count_from_both_ends() {
+        let number = |name: &str| name.parse::<Signal>().map(Signal::number).ok();
+        let (first, last) = (libc::SIGRTMIN(), libc::SIGRTMAX());
+        for (name, expected) in [
+            ("RTMIN", Some(first)),
+            ("SIGRTMIN+3", Some(first + 3)),
+            ("rtmax", Some(last)),
+            ("RTMAX-1", Some(last - 1)),
+            ("RTMIN+0", Some(first)),
+            ("RTMAX-99", None),
+            ("RTMIN+99", None),
+            ("RTMIN+99999999999", None),
+            ("RTMIN-1", None),
+            ("RTMAX+1", None),
+            ("RTMIN+-1", None),
+            ("RTMIN+", None),
+            ("RTMIN3", None),
+        ] {
+            assert_eq!(number(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn an_end_is_what_the_standard_library_would_say() {

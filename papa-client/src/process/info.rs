@@ -48,6 +48,8 @@ pub struct ProcessInfo {
     pub lost: u64,
     /// Sessions that watch it.
     pub watchers: u64,
+    /// Whether a signal has stopped it: it runs on at [`Signal::CONT`].
+    pub stopped: bool,
     /// Whether it was removed and runs on: its output is kept no more.
     pub removed: bool,
     /// Whether the command is a line for `/bin/sh -c`.
@@ -94,6 +96,7 @@ impl ProcessInfo {
             next: line.number("next")?,
             lost: line.number("lost")?,
             watchers: line.number("watchers")?,
+            stopped: line.is_set("stopped"),
             removed: line.is_set("removed"),
             shell: line.is_set("shell"),
             command: line.rest(),

@@ -1,7 +1,9 @@
 //! `papactl signal`
 
+use std::io::{self, Write};
+
 use clap::Args;
-use papa_client::{ErrorKind, Process};
+use papa_client::{ErrorKind, Papa, Process, ProcessInfo};
 
 use crate::complete;
 use crate::context::Context;
@@ -15,10 +17,11 @@ use crate::stopping;
 /// Send processes a signal
 ///
 /// A process that has ended is an error, and the others are signaled all the same. A wildcard stands
-/// for those that run.
+/// for those that run. One that is stopped acts on nothing but KILL before it is sent CONT; of such ones
+/// there is a line on standard error.
 #[derive(Debug, Args)]
 pub(crate) struct Signal {
-    /// A name or a number: HUP, SIGHUP, 1
+    /// A name or a number: HUP, SIGHUP, 1, RTMIN+3
     #[arg(value_name = "SIGNAL", add = complete::signals())]
     what: papa_client::Signal,
 
@@ -54,7 +57,31 @@ impl Signal {
         if context.output.is_json() {
             output::json(&signaled)?;
         }
+        self.tell_of_stopped(&papa, &signaled);
         trouble.map_or(Ok(Exit::DONE), Err)
+    }
+
+    /// Says of processes that were signaled, and are stopped, that they act on it later.
+    fn tell_of_stopped(&self, papa: &Papa, signaled: &[Named]) {
+        type Signal = papa_client::Signal;
+        if [Signal::KILL, Signal::CONT, Signal::STOP].contains(&self.what) {
+            return;
+        }
+        // It is a word to the wise: without it the signal was sent all the same.
+        let Ok(processes) = papa.processes("*") else { return };
+        let is_meant = |process: &ProcessInfo| {
+            let name = Named::new(process.name.as_bytes()).name;
+            signaled.iter().any(|it| it.name == name)
+        };
+        let stopped = processes.iter().filter(|it| it.is_running() && it.stopped && is_meant(it));
+        for name in stopped.map(|it| Named::new(it.name.as_bytes()).name) {
+            let what = self.what;
+            let how = format!("\"papactl signal CONT {name}\" has it go on");
+            let _ = writeln!(
+                io::stderr(),
+                "papactl: {name} is stopped, and acts on {what} when it goes on; {how}"
+            );
+        }
     }
 }
 

@@ -219,3 +219,32 @@ fn a_papad_that_turns_sessions_away_is_told_as_what_it_is() {
     assert!(what.starts_with("papad answers at "), "{what}");
     assert!(what.ends_with(", and turns new sessions away: papad serves at most 1 sessions"));
 }
+
+#[test]
+fn a_resource_limit_that_is_in_papads_way_is_told() {
+    let papad = Papad::builder().after_shell("ulimit -t 86400").start();
+    let ran = examine(&Ctl::of(&papad));
+    let (verdict, what) = found(&ran, "resources").unwrap();
+    assert_eq!(verdict, "warn");
+    assert!(what.contains("max cpu time is 86400 (ulimit -t)"), "{what}");
+}
+
+#[test]
+fn a_socket_that_nobody_can_reach_is_told() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let path = scratch.join("s");
+    ctl.ok(&["socket", "make", "s", "--path", &path]);
+    assert_eq!(found(&examine(&ctl), "sockets").unwrap().0, "ok");
+    fs::remove_file(&path).unwrap();
+    let ran = examine(&ctl);
+    let (verdict, what) = found(&ran, "sockets").unwrap();
+    assert_eq!((ran.status, &*verdict), (Some(1), "bad"));
+    assert_eq!(what, format!("s cannot be reached: its file {path} is gone"));
+    assert_eq!(ctl.run(&["status"]).status, Some(1));
+    assert!(ctl.ok(&["sockets"]).contains("no-file"));
+    ctl.ok(&["socket", "make", "s", "--path", &path]);
+    assert_eq!(found(&examine(&ctl), "sockets").unwrap().0, "ok");
+    assert!(!ctl.ok(&["sockets"]).contains("FAULT"));
+}

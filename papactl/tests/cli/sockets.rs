@@ -140,3 +140,17 @@ fn what_cannot_be_adopted_is_told_with_what_to_do() {
     assert_eq!(status, 1);
     assert!(error.contains("name papad's Unix socket with --endpoint PATH"), "{error}");
 }
+
+#[test]
+fn an_abstract_socket_is_named_with_an_at_sign() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let name = format!("@papactl-test-{}", std::process::id());
+    let said = ctl.ok(&["socket", "make", "s", "--path", &name]);
+    assert_eq!(said, format!("s listens at {name}\n"));
+    let listed = &ctl.json(&["sockets"])[0];
+    assert_eq!((&listed["path"], &listed["fault"]), (&name.clone().into(), &Value::Null));
+    assert!(!std::path::Path::new(&name).exists());
+    let (_, error) = ctl.fails(&["socket", "make", "t", "--path", &name]);
+    assert!(error.contains("Address already in use"), "{error}");
+}

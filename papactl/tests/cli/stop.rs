@@ -174,3 +174,48 @@ fn a_signal_is_sent_by_name_or_number() {
         ctl.ok(&["rm", "web"]);
     }
 }
+
+/// Has a process stop, and returns when it has.
+fn stop_by_signal(ctl: &Ctl, name: &str) {
+    ctl.ok(&["signal", "STOP", name]);
+    let pid = ctl.json(&["ps", name])[0]["pid"].as_i64().unwrap() as i32;
+    eventually("the process is stopped", || {
+        procfs::stat(pid).is_some_and(|process| process.state == 'T')
+    });
+}
+
+#[test]
+fn a_stopped_process_is_shown_and_ends_when_it_is_asked_to() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    run(&ctl, "a", "exec sleep 1000");
+    assert_eq!(ctl.json(&["ps", "a"])[0]["stopped"], false);
+    stop_by_signal(&ctl, "a");
+    let shown = ctl.ok(&["ps", "a"]);
+    assert!(shown.contains(" stopped "), "{shown}");
+    let process = &ctl.json(&["ps", "a"])[0];
+    assert_eq!((&process["stopped"], &process["state"]), (&json!(true), &json!("running")));
+    // To be signaled is of no use to it, and whoever does that is told.
+    let ran = ctl.run(&["signal", "USR1", "a"]);
+    assert_eq!(ran.status, Some(0));
+    assert!(ran.error().contains("a is stopped, and acts on USR1 when it goes on"), "{ran:?}");
+    assert_eq!(ctl.run(&["signal", "CONT", "a"]).error(), "");
+    ctl.run(&["wait", "a"]);
+    assert_eq!(ctl.json(&["ps", "a"])[0]["signal"], "USR1");
+    run(&ctl, "b", "exec sleep 1000");
+    stop_by_signal(&ctl, "b");
+    assert_eq!(ctl.ok(&["stop", "b"]), "b has ended (signal TERM)\n");
+}
+
+#[test]
+fn a_real_time_signal_has_a_name() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    for (name, number) in [("RTMAX-2", 62), ("SIGRTMAX-1", 63)] {
+        run(&ctl, "a", "exec sleep 1000");
+        ctl.ok(&["signal", name, "a"]);
+        ctl.run(&["wait", "a"]);
+        assert_eq!(ctl.json(&["ps", "a"])[0]["signal"], number.to_string());
+        ctl.ok(&["rm", "a"]);
+    }
+}

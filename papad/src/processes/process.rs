@@ -17,6 +17,7 @@ use super::ending::Ending;
 use super::output::{Output, Pipes};
 use super::since_boot;
 use super::spec::Spec;
+use super::stat;
 use crate::journal::Record;
 use crate::link::Held;
 use crate::ring::Filled;
@@ -152,6 +153,11 @@ impl Process {
 
     pub(crate) fn pid(&self) -> i32 {
         self.pid.load(Ordering::SeqCst)
+    }
+
+    /// Whether a signal has stopped it.
+    pub(crate) fn is_stopped(&self) -> bool {
+        stat::is_stopped(self.pid(), self.orphaned.get().copied())
     }
 
     pub(crate) fn life(&self) -> Life {

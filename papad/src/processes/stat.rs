@@ -16,6 +16,8 @@ const LONGEST: usize = 2048;
 pub(super) struct Stat {
     /// Whether it has ended and is not reaped yet (field 3).
     pub(super) is_zombie: bool,
+    /// Whether a signal has stopped it (field 3).
+    pub(super) is_stopped: bool,
     /// Its parent's pid (field 4).
     pub(super) parent: i32,
     /// The session that it is in, by its number: the pid of the one that made it (field 6).
@@ -77,12 +79,20 @@ fn parse(text: &str) -> Option<Stat> {
     let field = |number: usize| fields.get(number - 3);
     Some(Stat {
         is_zombie: *field(3)? == "Z",
+        is_stopped: *field(3)? == "T",
         parent: field(4)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         threads: field(20)?.parse().ok()?,
         started: field(22)?.parse().ok()?,
         status: field(52)?.parse().ok()?,
     })
+}
+
+/// Whether a process is stopped that runs under this pid, and if that is known was started at that
+/// time.
+pub(super) fn is_stopped(pid: i32, started: Option<u64>) -> bool {
+    let is_this = |stat: &Stat| started.is_none_or(|started| stat.started == started);
+    stat(pid).ok().flatten().filter(is_this).is_some_and(|stat| stat.is_stopped)
 }
 
 /// How a process has ended, in the form of wait(2), if it is a zombie that was started at this
@@ -125,7 +135,15 @@ mod tests {
         let stat = parse(&text).unwrap();
         assert_eq!(
             stat,
-            Stat { is_zombie: true, parent: 7, session: 6, threads: 20, started: 22, status: 52 }
+            Stat {
+                is_zombie: true,
+                is_stopped: false,
+                parent: 7,
+                session: 6,
+                threads: 20,
+                started: 22,
+                status: 52
+            }
         );
         assert_eq!(parse("42 (a) Z 7 5"), None);
         assert_eq!(parse(""), None);

@@ -265,7 +265,11 @@ fn bind_inet(
                 // A port that the system chose is lost when a process shuts the socket down, one that
                 // was asked for is not. While this one has it, nobody else gets it.
                 Some(chosen) if address.port() == 0 && !is_datagram && chosen.port() != 0 => {
-                    bind(chosen, true)
+                    match bind(chosen, true) {
+                        // The last descriptor is better used for this one than for none.
+                        Err(error) if limit::is_met(&error) => Ok(socket),
+                        bound => bound,
+                    }
                 }
                 _ => Ok(socket),
             }

@@ -221,7 +221,8 @@ pub(super) fn passing_a_descriptor(subject: &Subject) -> GoOn {
     exact.send_with("adopt socket ado", &[listener.as_fd()]);
     Box::new(move |_| {
         let line = format!(
-            "name=adopted family=inet type=stream backlog=5 host=127.0.0.1 port={port} fileno="
+            "name=adopted family=inet type=stream backlog=2147483647 host=127.0.0.1 \
+             port={port} fileno="
         );
         exact.ask_expecting("pted", format!("ok 1\n{line}"));
         exact.next_line();

@@ -15,6 +15,7 @@ mod answer;
 pub(super) mod health;
 pub(super) mod limits;
 mod place;
+mod resources;
 pub(super) mod sockets;
 mod surroundings;
 
@@ -64,6 +65,7 @@ fn look_at(papa: &Papa, findings: &mut Vec<Finding>) -> papa_client::Result<Stat
     let processes = papa.processes("*")?;
     let values = papa.values("*")?;
     findings.extend(health::findings(&status, &processes));
+    findings.extend(resources::findings(status.pid, status.server));
     findings.extend(sockets::findings(&papa.sockets("*")?));
     let kept = values.iter().filter(|value| !value.for_session).count();
     findings.extend(surroundings::of_papad(&status, kept));

@@ -35,6 +35,9 @@ pub(super) fn process(process: &Process) -> Line {
     } else if let Some(ticks) = process.orphaned.get() {
         line = line.number("starttime", ticks);
     }
+    if matches!(summary.life, Life::Running) && process.is_stopped() {
+        line = line.number("stopped", 1);
+    }
     if summary.removed {
         line = line.number("removed", 1);
     }
