@@ -221,7 +221,12 @@ fn speak(server: &Arc<Server>, said: &[u8], piece: usize) -> Option<Vec<u8>> {
     let (mut client, served) = pair();
     let admission =
         server.admit("the fuzzer".to_owned(), Uid::effective()).expect("two are not too many");
-    let session = Session::new(admission, OwnedFd::from(served).into(), "the fuzzer".to_owned());
+    let session = Session::new(
+        admission,
+        OwnedFd::from(served).into(),
+        "the fuzzer".to_owned(),
+        nix::unistd::getuid(),
+    );
     assert!(session.start().is_ok(), "there are threads");
     let writer = client.try_clone().expect("there are descriptors");
     let hearing = thread::spawn(move || hear(client_of(&mut client)));
