@@ -26,8 +26,9 @@ const MAX_TRIES: usize = 5;
 /// it ended, stays for papactl logs --previous until it is taken, or the process is restarted once
 /// more.
 ///
-/// If a process cannot be started again, what it was made of is kept as the value
-/// papactl.restart.NAME, and to restart it once more tries that.
+/// Before anything is stopped, papactl looks whether the program, the directory and the user are still
+/// there. If a process cannot be started again all the same, papad keeps what it was made of with it,
+/// and to restart it once more tries that.
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
     /// Names, or beginnings of names with a *
@@ -42,8 +43,8 @@ pub(crate) struct Restart {
 struct Again {
     /// What it is made of.
     builder: ProcessBuilder<Papa>,
-    /// The one before; `None` if that is gone.
-    old: Option<ProcessId>,
+    /// The one before.
+    old: ProcessId,
     unread: u64,
     name: String,
 }
@@ -58,8 +59,7 @@ struct Unread {
 impl Restart {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
-        let (listed, kept) = self.look(&papa)?;
-        let processes = names::handles(&papa, &listed)?;
+        let processes = names::handles(&papa, &self.names)?;
         preflight::check(&papa, processes.iter().map(|it| it.name().as_bytes()))?;
         // Whoever takes ends may take them off the list before they are made again.
         let builders: Vec<ProcessBuilder<Papa>> = processes
@@ -68,7 +68,7 @@ impl Restart {
             .collect::<papa_client::Result<_>>()?;
         let ids: Vec<ProcessId> = processes.iter().map(Process::id).collect();
         let (stopped, mut trouble) = self.stopping.stop(&papa, processes);
-        let mut again = kept;
+        let mut again = Vec::new();
         for (id, builder) in ids.into_iter().zip(builders) {
             let it = stopped.iter().find(|it| it.process.id() == id);
             if let Some(it) = it.filter(|it| it.outcome.is_complete()) {
@@ -77,7 +77,7 @@ impl Restart {
         }
         let mut restarted = Vec::new();
         for it in again {
-            match it.make(&papa) {
+            match it.make() {
                 Ok(process) => restarted.push((process, it.unread(&papa)?)),
                 Err(failure) => {
                     trouble.get_or_insert(failure);
@@ -87,50 +87,26 @@ impl Restart {
         said(context, &restarted)?;
         trouble.map_or_else(|| self.stopping.still_running(&stopped).map(|()| Exit::DONE), Err)
     }
-
-    /// The names that are on papad's list, and those that were to be made again and could not.
-    fn look(&self, papa: &Papa) -> Result<(Vec<String>, Vec<Again>)> {
-        let (mut listed, mut kept) = (Vec::new(), Vec::new());
-        for name in &self.names {
-            if !names::is_wildcard(name)
-                && papa.process_named(name)?.is_none()
-                && let Some(request) = papa.get(value_of(name))?
-            {
-                let builder = papa.process_of_request(request)?;
-                kept.push(Again { builder, old: None, unread: 0, name: name.clone() });
-            } else {
-                listed.push(name.clone());
-            }
-        }
-        Ok((listed, kept))
-    }
 }
 
 impl Again {
     /// One that has ended, to be made again.
     fn of(process: &Process, builder: ProcessBuilder<Papa>) -> Result<Self> {
         let unread = process.reload()?.map_or(0, |info| shape::unread(&info));
-        Ok(Self { builder, old: Some(process.id()), unread, name: process.name().to_string() })
+        Ok(Self { builder, old: process.id(), unread, name: process.name().to_string() })
     }
 
     /// What nobody had taken of the one before.
     fn unread(&self, papa: &Papa) -> Result<Unread> {
-        let previous = papa.previous(&self.name)?.into_iter().find(|it| Some(it.id) == self.old);
+        let previous = papa.previous(&self.name)?.into_iter().find(|it| it.id == self.old);
         Ok(match previous {
             Some(info) => Unread { kept: shape::unread(&info), dropped: 0 },
             None => Unread { kept: 0, dropped: self.unread },
         })
     }
 
-    fn make(&self, papa: &Papa) -> Result<Process> {
-        let process = match self.try_make() {
-            Err(error) => return Err(self.keep(papa, &error)),
-            Ok(process) => process,
-        };
-        if papa.get(value_of(&self.name))?.is_some() {
-            papa.unset(value_of(&self.name))?;
-        }
-        Ok(process)
+    fn make(&self) -> Result<Process> {
+        self.try_make().map_err(|error| self.cannot_start(&error))
     }
 
     /// Makes it, once, however often papad's server is killed meanwhile.
@@ -143,29 +119,11 @@ impl Again {
             }
             // What was made is found, and it may have ended since.
             result = self.builder.make();
-            if result.as_ref().is_ok_and(|process| Some(process.id()) == self.old) {
+            if result.as_ref().is_ok_and(|process| process.id() == self.old) {
                 result = replacing.make();
             }
         }
         result
-    }
-
-    /// Sees to it that what it is made of is not lost; returns what to say.
-    fn keep(&self, papa: &Papa, error: &papa_client::Error) -> Failure {
-        let name = &self.name;
-        if papa.process_named(name).is_ok_and(|listed| listed.is_some()) {
-            // It has its name still, and is made again from what papad has of it.
-            return self.cannot_start(error);
-        }
-        let request = match self.builder.to_request() {
-            Ok(request) => request,
-            Err(error) => return error.into(),
-        };
-        let failure = self.cannot_start(error);
-        if again(|| papa.set(value_of(name), &request)).is_ok() {
-            return failure;
-        }
-        failure.hint(format!("papad keeps nothing of it; this request makes it: {request}"))
     }
 
     fn cannot_start(&self, error: &papa_client::Error) -> Failure {
@@ -174,23 +132,6 @@ impl Again {
         let hint = format!("put that right, and \"papactl restart {name}\" tries once more");
         Failure::new(Exit::of_error(error.kind()), what).hint(hint)
     }
-}
-
-/// Does what may be done twice, until papad has answered.
-fn again<T>(call: impl Fn() -> papa_client::Result<T>) -> papa_client::Result<T> {
-    let mut result = call();
-    for _ in 1..MAX_TRIES {
-        match result {
-            Err(error) if error.kind() == ErrorKind::Disconnected => result = call(),
-            result => return result,
-        }
-    }
-    result
-}
-
-/// The value that keeps what a process was made of, which could not be started again.
-fn value_of(name: &str) -> String {
-    format!("papactl.restart.{name}")
 }
 
 fn said(context: &Context, restarted: &[(Process, Unread)]) -> Result<()> {

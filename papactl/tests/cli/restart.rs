@@ -173,3 +173,33 @@ fn it_is_made_again_once_though_the_server_is_killed() {
         assert_ne!(web[0]["id"], before);
     }
 }
+
+#[test]
+fn what_cannot_be_started_again_is_not_lost_and_no_secret_is_kept() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let program = scratch.join("program");
+    let script = "#!/bin/sh\nexec sleep 1000\n";
+    let write = |text: &str| {
+        // A file that runs is not written to, but replaced.
+        let new = scratch.program("new", text);
+        fs::rename(new, &program).unwrap();
+    };
+    write(script);
+    ctl.ok(&["run", "web", "-E", "TOKEN=secret", "--", &program]);
+    let made_of = show(&papad, "web");
+    // It can be run for all that papactl can see, and the kernel refuses it.
+    write("\u{7f}ELF, and then nothing");
+    for _ in 0..2 {
+        let (status, error) = ctl.fails(&["restart", "web"]);
+        assert_eq!(status, 1);
+        let begin = "papactl: web has ended and cannot be started again: ";
+        let end = "; put that right, and \"papactl restart web\" tries once more";
+        assert!(error.starts_with(begin) && error.ends_with(end), "{error}");
+        assert_eq!(ctl.json(&["values"]), json!([]));
+    }
+    write(script);
+    ctl.ok(&["restart", "web"]);
+    assert_eq!(show(&papad, "web"), made_of);
+}
