@@ -215,7 +215,7 @@ const TABLE: [Row; COUNT] = [
         bound: Bound::OutputMemory,
         option: "output-memory",
         unit: Unit::Memory,
-        default: PERCENT | 25,
+        default: PERCENT + 25,
         range: (MIB, MOST_BYTES),
         within: None,
         help: "memory that all output takes, or percent of all",

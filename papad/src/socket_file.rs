@@ -50,10 +50,9 @@ impl SocketFile {
     pub(crate) fn look(self, path: &[u8]) -> AtPath {
         match SocketFile::at(path) {
             Some(file) if file == self => AtPath::Own,
-            Some(_) => AtPath::Other,
             // A path that cannot be looked at leads nobody to the socket either.
             None if fs::symlink_metadata(OsStr::from_bytes(path)).is_err() => AtPath::Nothing,
-            None => AtPath::Other,
+            Some(_) | None => AtPath::Other,
         }
     }
 

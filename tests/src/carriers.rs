@@ -23,8 +23,8 @@ pub(crate) fn names_in(carrier: impl AsFd) -> Vec<String> {
             Ok(0) | Err(Errno::EAGAIN) => return names,
             Ok(length) => {
                 let message = String::from_utf8(text[..length].to_vec()).unwrap();
-                let (_, named) = message.split_once(' ').expect("a number, and names");
-                names.extend(named.split(' ').map(str::to_owned));
+                let (_, listed) = message.split_once(' ').expect("a number, and names");
+                names.extend(listed.split(' ').map(str::to_owned));
             }
             Err(errno) => panic!("a carrier cannot be looked into: {errno}"),
         }

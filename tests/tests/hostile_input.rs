@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use papad_tests::{BANNER, NOBODY, Papad, ScratchDir, Session, as_user, field, is_root};
+use papad_tests::{BANNER, Builder, NOBODY, Papad, ScratchDir, Session, as_user, field, is_root};
 
 /// The longest line, in bytes.
 const MAX_LINE: usize = 2 * 1024 * 1024;
@@ -235,7 +235,7 @@ fn sessions_beyond_the_limit_are_told_so_and_the_others_go_on() {
     const TRIED: usize = 10_000;
     let limits = ["--max-sessions", "--max-sessions-per-user"];
     let limits = limits.map(|option| format!("{option}={LIMIT}"));
-    let papad = limits.iter().fold(Papad::builder(), |builder, limit| builder.arg(limit)).start();
+    let papad = limits.iter().fold(Papad::builder(), Builder::arg).start();
     let mut held: Vec<Session> = (0..LIMIT).map(|_| papad.session()).collect();
     for _ in LIMIT..TRIED {
         let seen = papad.connect().read_to_end();

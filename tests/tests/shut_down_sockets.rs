@@ -18,12 +18,15 @@ fn shut_down(papad: &Papad, name: &str, how: Shutdown) {
     shutdown(socket.as_fd().as_raw_fd(), how).unwrap();
 }
 
+/// Connects to the socket at a path or port.
+type Connect = fn(&str, u16) -> io::Result<()>;
+
 /// The sockets to try, by their options and how to reach them.
-fn kinds(scratch: &ScratchDir) -> Vec<(String, fn(&str, u16) -> io::Result<()>)> {
+fn kinds(scratch: &ScratchDir) -> Vec<(String, Connect)> {
     let four = |_: &str, port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).map(drop);
     let six = |_: &str, port| TcpStream::connect((Ipv6Addr::LOCALHOST, port)).map(drop);
     let path = scratch.join("s");
-    let mut kinds: Vec<(String, fn(&str, u16) -> io::Result<()>)> = vec![
+    let mut kinds: Vec<(String, Connect)> = vec![
         ("backlog=3".to_owned(), four),
         ("backlog=3 host=0.0.0.0".to_owned(), four),
         (format!("backlog=3 path={path}"), |path: &str, _| UnixStream::connect(path).map(drop)),

@@ -187,12 +187,12 @@ fn a_hosted_file_is_made_anew_when_it_is_asked_for() {
         let is_there = |at: &str| {
             UnixDatagram::unbound().unwrap().connect(at).map_err(|error| error.raw_os_error())
         };
-        let live = is_there(&path);
+        let before = is_there(&path);
         fs::remove_file(&path).unwrap();
         let listed = exact.ask_line("list sockets");
         assert_eq!(listed, format!("{line} fault=no-file"));
         assert_eq!(exact.ask_line(&make), line);
-        assert_eq!(is_there(&path), live, "{kind}");
+        assert_eq!(is_there(&path), before, "{kind}");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         // A process that gets it has it made anew, too.
         fs::remove_file(&path).unwrap();

@@ -75,7 +75,9 @@ impl Telnet {
     pub(super) fn on(&mut self, byte: u8, begins_line: bool) -> Heard {
         let (state, heard) = match (*self, byte) {
             (Telnet::Text, IAC) => (Telnet::Command, Heard::Nothing),
-            (Telnet::Text, END_OF_TRANSMISSION) if begins_line => (Telnet::Text, Heard::End),
+            (Telnet::Text, END_OF_TRANSMISSION) | (Telnet::Command, EOF) if begins_line => {
+                (Telnet::Text, Heard::End)
+            }
             // Doubled, it stands for itself.
             (Telnet::Text, byte) | (Telnet::Command, byte @ IAC) => {
                 (Telnet::Text, Heard::Text(byte))
@@ -84,9 +86,10 @@ impl Telnet {
             (Telnet::Command, DO) => (Telnet::Option(Verb::Do), Heard::Nothing),
             (Telnet::Command, WONT | DONT) => (Telnet::Option(Verb::Refusing), Heard::Nothing),
             (Telnet::Command, SB) => (Telnet::Subnegotiation, Heard::Nothing),
-            (Telnet::Command, EOF) if begins_line => (Telnet::Text, Heard::End),
             // Among them is the end of a synch, which comes as urgent data.
-            (Telnet::Command, _) | (Telnet::MaybeEnd, SE) => (Telnet::Text, Heard::Nothing),
+            (Telnet::Command | Telnet::Option(Verb::Refusing), _) | (Telnet::MaybeEnd, SE) => {
+                (Telnet::Text, Heard::Nothing)
+            }
             (Telnet::Option(Verb::Do), TIMING_MARK) => {
                 (Telnet::Text, Heard::Question(Answer::TimingMark))
             }
@@ -96,7 +99,6 @@ impl Telnet {
             (Telnet::Option(Verb::Will), option) => {
                 (Telnet::Text, Heard::Question(Answer::Dont(option)))
             }
-            (Telnet::Option(Verb::Refusing), _) => (Telnet::Text, Heard::Nothing),
             (Telnet::Subnegotiation, IAC) => (Telnet::MaybeEnd, Heard::Nothing),
             (Telnet::Subnegotiation | Telnet::MaybeEnd, _) => {
                 (Telnet::Subnegotiation, Heard::Nothing)

@@ -147,7 +147,9 @@ impl Service {
     pub(crate) fn keep_only(&mut self, held: &BTreeMap<Held, OwnedFd>) {
         let names = self.carriers.packing().names();
         let unneeded: Vec<Held> = names.filter(|name| !held.contains_key(name)).collect();
-        unneeded.into_iter().for_each(|name| self.carriers.dropped(name, Instant::now()));
+        for name in unneeded {
+            self.carriers.dropped(name, Instant::now());
+        }
     }
 
     /// Every carrier, by its number.

@@ -23,7 +23,9 @@ fn main() {
         "liar" => return lie(),
         other => panic!("{other} is nothing known"),
     };
-    said.iter().for_each(|message| say(message));
+    for message in said {
+        say(message);
+    }
     loop {
         thread::sleep(Duration::MAX);
     }

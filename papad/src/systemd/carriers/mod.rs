@@ -91,9 +91,9 @@ impl Carriers {
         let mut messages = Vec::new();
         for (text, fds) in sys::peek_all(receiver.as_fd())? {
             let (sequence, names) = read(number, &text);
-            let named = names.iter().copied().zip(fds);
+            let pairs = names.iter().copied().zip(fds);
             carried
-                .extend(named.filter_map(|(name, fd)| Some(Carried { name: name?, fd, sequence })));
+                .extend(pairs.filter_map(|(name, fd)| Some(Carried { name: name?, fd, sequence })));
             messages.push((sequence, names.into_iter().flatten().collect()));
         }
         self.take_over(number, receiver, messages);

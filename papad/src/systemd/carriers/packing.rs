@@ -89,7 +89,9 @@ impl Packing {
                     Some(later) if later.sequence >= sequence => Some(place),
                     _ => self.places.insert(name, place),
                 };
-                dead.into_iter().for_each(|dead| self.bury(dead));
+                if let Some(dead) = dead {
+                    self.bury(dead);
+                }
             }
         }
     }
