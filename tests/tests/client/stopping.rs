@@ -34,10 +34,11 @@ fn session_is_signaled_and_ended_also_without_its_leader() {
         assert!(!has_ended(child));
 
         let members = process.members().unwrap();
-        assert_eq!(members.iter().map(|member| member.pid()).collect::<Vec<_>>(), [child]);
+        assert_eq!(members.iter().map(papa_client::Member::pid).collect::<Vec<_>>(), [child]);
         assert_eq!(process.signal_session(Signal::CONT).unwrap(), 1);
         let lenient = StopOptions::new().grace(NO_TIME).kill(false);
-        let stopped = papa.stop_all(&[process.clone()], lenient).unwrap().remove(0).unwrap();
+        let stopped =
+            papa.stop_all(std::slice::from_ref(&process), lenient).unwrap().remove(0).unwrap();
         assert!(stopped.already && !stopped.is_complete());
         assert_eq!((stopped.descendants, stopped.left), (0, 1));
 

@@ -11,7 +11,7 @@ use nix::sys::resource::{Resource, getrlimit};
 /// So many are left for what keeper, server and clients send each other, and for passes.
 const HEADROOM: u64 = 512;
 
-/// CAP_SYS_ADMIN and CAP_SYS_RESOURCE, as bits.
+/// `CAP_SYS_ADMIN` and `CAP_SYS_RESOURCE`, as bits.
 const LIFTING: u64 = 1 << 21 | 1 << 24;
 
 /// The most descriptors of processes that carriers may have together.
