@@ -62,7 +62,10 @@ pub(super) fn ask(endpoint: &Endpoint) -> (Option<Papa>, Vec<Finding>) {
              give you all of that user's rights",
         ),
         ErrorKind::Io => no_way_in(endpoint, &error),
-        ErrorKind::Limit => full(endpoint, &error, &held_by(&here)),
+        // A papa 1.0 refuses in the same words what it does not know.
+        ErrorKind::Limit if error.to_string().starts_with("papad ") => {
+            full(endpoint, &error, &held_by(&here))
+        }
         _ => match (said(endpoint), &papads(&here)[..]) {
             (said, papads @ [_, ..]) if said.is_empty() => not_answering(papads),
             (said, _) => stranger(&error, &said, &held_by(&here)),
