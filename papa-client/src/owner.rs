@@ -43,6 +43,11 @@ fn unix_owner(transport: &Transport) -> io::Result<Option<u32>> {
     Ok(Some(getsockopt(transport, sockopt::PeerCredentials)?.uid()))
 }
 
+/// The connections of this thread's network namespace. `/proc/net` has those of the main thread's,
+/// which may be in another one.
+const TCP: &str = "/proc/thread-self/net/tcp";
+const TCP6: &str = "/proc/thread-self/net/tcp6";
+
 /// The user who has the other end of a TCP connection on this machine: `None` if that is closed.
 fn tcp_owner(transport: &Transport) -> io::Result<Option<u32>> {
     let number = transport.as_fd().as_raw_fd();
@@ -52,8 +57,7 @@ fn tcp_owner(transport: &Transport) -> io::Result<Option<u32>> {
         Err(Errno::ENOTCONN) => return Ok(None),
         Err(errno) => return Err(errno.into()),
     };
-    let table =
-        fs::read_to_string(if here.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" })?;
+    let table = fs::read_to_string(if here.is_ipv4() { TCP } else { TCP6 })?;
     Ok(find_owner(&table, there, here))
 }
 

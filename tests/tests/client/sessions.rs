@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use papa_client::{Endpoint, ErrorKind, Papa};
-use papad_tests::{DEADLINE, Papad, ScratchDir};
+use papad_tests::network::{has_ip, in_new_network};
+use papad_tests::{DEADLINE, Papad, ScratchDir, is_root};
 
 use crate::{Hosted, continue_server, kind, stop_server};
 
@@ -69,6 +70,18 @@ fn a_session_goes_on_with_the_next_server() {
             assert_eq!(papa.get("a").unwrap().unwrap(), b"1", "{round}");
         }
     }
+}
+
+#[test]
+fn owner_is_found_in_the_network_of_the_thread_that_connects() {
+    if !is_root("to make a network namespace") || !has_ip() {
+        return;
+    }
+    in_new_network(|| {
+        let papad = Papad::start();
+        let papa = Papa::connect(&Endpoint::tcp(papad.port())).unwrap();
+        assert!(papa.status().is_ok());
+    });
 }
 
 #[test]
