@@ -97,6 +97,7 @@ const EXAMPLES: [(&str, Examples); 26] = [
         &[
             ("papactl stop web", "Ask it to end, and wait for that."),
             ("papactl stop 'web.*' --grace 30s", "Give several processes half a minute to end."),
+            ("papactl stop --rm '*'", "End all processes, and have papad forget them."),
         ],
     ),
     (

@@ -163,3 +163,9 @@ pub(crate) fn send(
         sent => sent.map(|()| true),
     }
 }
+
+/// What to say where a process that was to be signaled is not there, and no descendant of it.
+pub(crate) fn has_ended(process: &Process) -> Failure {
+    let what = format!("the process {} has ended", process.name());
+    Failure::new(Exit::of_error(ErrorKind::Ended), what)
+}

@@ -1,7 +1,7 @@
 //! `papactl pause` and `papactl resume`
 
 use clap::Args;
-use papa_client::{ErrorKind, Signal};
+use papa_client::{ErrorKind, Process, Signal};
 
 use crate::complete;
 use crate::context::Context;
@@ -10,11 +10,14 @@ use crate::failure::{Failure, Result};
 use crate::names;
 use crate::output;
 use crate::shape::Named;
+use crate::stopping;
 
-/// Have processes stand still, with their groups, until papactl resume
+/// Have processes and their descendants stand still until papactl resume
 ///
 /// They are stopped by SIGSTOP, and keep their memory, sockets and files. papactl stop waits in vain
 /// for one that is paused, unless it may kill it. A wildcard stands for those that run.
+/// Descendants are those in the session that a process leads: one that has made a session of its own
+/// (setsid(2)), as daemons do, is none.
 #[derive(Debug, Args)]
 pub(crate) struct Pause {
     /// Names, or beginnings of names with a *
@@ -22,7 +25,7 @@ pub(crate) struct Pause {
     names: Vec<String>,
 }
 
-/// Have processes go on that papactl pause has stopped
+/// Have processes and their descendants go on that papactl pause has stopped
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
     /// Names, or beginnings of names with a *
@@ -42,15 +45,18 @@ impl Resume {
     }
 }
 
-/// Signals the groups of all these processes; of a wildcard, those that run.
+/// Signals the sessions of all these processes; of a wildcard, those that run.
 fn send(context: &Context, names: &[String], signal: Signal) -> Result<Exit> {
     let papa = context.connect()?;
     let (mut signaled, mut trouble) = (Vec::new(), None);
     for process in names::handles(&papa, names)? {
         let is_named = names.iter().any(|name| name.as_bytes() == process.name().as_bytes());
-        match process.signal_group(signal) {
-            Ok(()) => signaled.push(Named::new(process.name().as_bytes())),
-            Err(error) if error.kind() == ErrorKind::Ended && !is_named => {}
+        match send_to_all(&process, signal) {
+            Ok(true) => signaled.push(Named::new(process.name().as_bytes())),
+            Ok(false) if is_named => {
+                trouble.get_or_insert_with(|| stopping::has_ended(&process));
+            }
+            Ok(false) => {}
             Err(error) => {
                 trouble.get_or_insert(Failure::from(error));
             }
@@ -60,4 +66,17 @@ fn send(context: &Context, names: &[String], signal: Signal) -> Result<Exit> {
         output::json(&signaled)?;
     }
     trouble.map_or(Ok(Exit::DONE), Err)
+}
+
+/// Signals a process and its descendants. False if nobody was there.
+fn send_to_all(process: &Process, signal: Signal) -> papa_client::Result<bool> {
+    match stopping::send(process, signal, true) {
+        // Where papad has pids of its own, descendants cannot be told from others.
+        Err(error) if error.kind() == ErrorKind::NeedsUnix => {}
+        sent => return sent,
+    }
+    match process.signal_group(signal) {
+        Err(error) if error.kind() == ErrorKind::Ended => Ok(false),
+        sent => sent.map(|()| true),
+    }
 }

@@ -1,7 +1,9 @@
 //! `papactl rm`
 
+use std::time::Duration;
+
 use clap::Args;
-use papa_client::{ErrorKind, Papa, ProcessInfo, Signal};
+use papa_client::{ErrorKind, Papa, ProcessInfo, Scope, Signal};
 
 use crate::complete;
 use crate::context::Context;
@@ -22,7 +24,7 @@ pub(crate) struct Rm {
     #[arg(value_name = "NAME", required = true, add = complete::processes())]
     names: Vec<String>,
 
-    /// Kill those that run first, with their groups
+    /// Kill those that run first, and what runs of their descendants
     #[arg(long, short = 'f', conflicts_with = "running")]
     force: bool,
 
@@ -37,7 +39,7 @@ impl Rm {
         let papa = context.connect()?;
         let mut processes = names::processes(&papa, &self.names)?;
         if self.force {
-            for process in processes.iter_mut().filter(|it| it.is_running()) {
+            for process in &mut processes {
                 *process = killed(&papa, process)?;
             }
         } else if !self.running {
@@ -65,19 +67,27 @@ impl Rm {
     }
 }
 
-/// Kills a process with its group, and returns what papad has of it when it has ended.
+/// Kills a process with its descendants, also those that it has left behind, and returns what papad
+/// has of it when all have ended.
 fn killed(papa: &Papa, info: &ProcessInfo) -> Result<ProcessInfo> {
     let process = papa.process_listed(info.clone());
-    match process.signal_group(Signal::KILL) {
-        Err(error) if error.kind() == ErrorKind::Ended => {}
-        sent => sent?,
+    let kill = |scope| process.stop_with(Signal::KILL, scope, Duration::ZERO);
+    let stopped = match kill(Scope::Session) {
+        // Where papad has pids of its own, descendants cannot be told from others.
+        Err(error) if error.kind() == ErrorKind::NeedsUnix => kill(Scope::Group),
+        stopped => stopped,
+    };
+    match stopped {
+        Err(error) if error.kind() == ErrorKind::Timeout => {
+            let what = format!("{} was killed and does not end", info.name);
+            let hint = "what waits in the kernel, for a disk say, ends when that is over";
+            Err(Failure::new(Exit::TOO_LATE, what).hint(hint))
+        }
+        stopped => {
+            stopped?;
+            Ok(process.reload()?.unwrap_or_else(|| info.clone()))
+        }
     }
-    if process.wait_timeout(papa.deadline())?.is_none() {
-        let what = format!("{} was killed and does not end", info.name);
-        let hint = "what waits in the kernel, for a disk say, ends when that is over";
-        return Err(Failure::new(Exit::TOO_LATE, what).hint(hint));
-    }
-    Ok(process.reload()?.unwrap_or_else(|| info.clone()))
 }
 
 fn runs(process: &ProcessInfo) -> Failure {

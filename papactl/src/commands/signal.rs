@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use papa_client::{ErrorKind, Papa, Process, ProcessInfo};
+use papa_client::{Papa, ProcessInfo};
 
 use crate::complete;
 use crate::context::Context;
@@ -46,7 +46,7 @@ impl Signal {
             match stopping::send(&process, self.what, self.group) {
                 Ok(true) => signaled.push(Named::new(process.name().as_bytes())),
                 Ok(false) if is_named(process.name().as_bytes()) => {
-                    trouble.get_or_insert_with(|| has_ended(&process));
+                    trouble.get_or_insert_with(|| stopping::has_ended(&process));
                 }
                 Ok(false) => {}
                 Err(error) => {
@@ -83,9 +83,4 @@ impl Signal {
             );
         }
     }
-}
-
-fn has_ended(process: &Process) -> Failure {
-    let what = format!("the process {} has ended", process.name());
-    Failure::new(Exit::of_error(ErrorKind::Ended), what)
 }

@@ -45,6 +45,10 @@ pub(crate) struct Stopped {
     pub(crate) descendants_killed: usize,
     /// How many run still.
     pub(crate) descendants_left: usize,
+    /// Whether it was removed, as --rm asks.
+    pub(crate) removed: bool,
+    /// Bytes of its output that nobody had taken, and that went with it.
+    pub(crate) unread_dropped: u64,
 }
 
 /// A process that was made again.

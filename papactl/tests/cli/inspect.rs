@@ -1,7 +1,7 @@
 //! inspect, pause, resume, shutdown.
 
 use papad_tests::exact::{Exact, make_writer};
-use papad_tests::{Papad, eventually, procfs};
+use papad_tests::{Fifo, Papad, ScratchDir, eventually, procfs};
 use serde_json::{Value, json};
 
 use crate::ctl::Ctl;
@@ -69,6 +69,25 @@ fn a_process_stands_still_until_it_is_resumed() {
     ctl.ok(&["stop", "web"]);
     assert_eq!(ctl.fails(&["pause", "web"]).0, 3);
     assert_eq!(ctl.ok(&["pause", "w*"]), "");
+}
+
+#[test]
+fn descendants_in_groups_of_their_own_stand_still_too() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "fifo");
+    // Job control gives the child a group of its own, in the same session.
+    let line = format!("set -m; sleep 1000 & echo $! >{}; wait", fifo.path());
+    ctl.ok(&["run", "web", "--", "/bin/bash", "-c", &line]);
+    let child: i32 = fifo.read_line().parse().unwrap();
+    let state = || procfs::stat(child).map(|it| it.state);
+    ctl.ok(&["pause", "web"]);
+    eventually("the child is stopped", || state() == Some('T'));
+    ctl.ok(&["resume", "web"]);
+    eventually("the child goes on", || state() != Some('T'));
+    assert_eq!(ctl.ok(&["rm", "-f", "web"]), "web is removed\n");
+    eventually("the child was killed", || procfs::stat(child).is_none_or(|it| it.is_zombie()));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! stop and signal.
 
-use papad_tests::exact::quoted;
+use papad_tests::exact::{Exact, make_writer, quoted};
 use papad_tests::{Fifo, Papad, ScratchDir, eventually, procfs};
 use serde_json::json;
 
@@ -97,6 +97,44 @@ fn descendants_end_with_the_process_or_are_killed() {
         assert_eq!(ctl.run(&["signal", "--group", "CONT", "web"]).status, Some(3));
         ctl.ok(&["rm", "web"]);
     }
+}
+
+#[test]
+fn stopped_processes_leave_the_list_with_rm() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_writer(&mut Exact::tcp(&papad), "a", "hello");
+    run(&ctl, "b", "exit 3");
+    ctl.run(&["wait", "b"]);
+    assert_eq!(
+        ctl.ok(&["stop", "--rm", "*"]),
+        "a has ended (signal TERM) and is removed; 5 bytes that nobody had taken are gone\n\
+         b has ended already (exit status 3) and is removed\n"
+    );
+    assert_eq!(ctl.json(&["ps"]), json!([]));
+    make_writer(&mut Exact::tcp(&papad), "a", "hello");
+    let stopped = &ctl.json(&["stop", "--rm", "a"])[0];
+    assert_eq!((&stopped["removed"], &stopped["unread_dropped"]), (&json!(true), &json!(5)));
+    run(&ctl, "a", "exec sleep 1000");
+    let stopped = &ctl.json(&["stop", "a"])[0];
+    assert_eq!((&stopped["removed"], &stopped["unread_dropped"]), (&json!(false), &json!(0)));
+}
+
+#[test]
+fn process_stays_listed_while_its_descendants_run() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let fifo = Fifo::new(&scratch, "fifo");
+    let stubborn = format!("trap '' TERM; echo $$ >{}; while :; do sleep 1000; done", fifo.path());
+    run(&ctl, "web", &format!("sh -c {} & wait", quoted(&stubborn)));
+    fifo.read_line();
+    assert_eq!(ctl.run(&["stop", "web", "--rm", "--no-kill", "--grace=1ms"]).status, Some(6));
+    ctl.run(&["wait", "web"]);
+    assert_eq!(ctl.json(&["ps"])[0]["name"], "web", "its descendant can be reached still");
+    let line = ctl.ok(&["stop", "web", "--rm", "--grace=1ms"]);
+    assert!(line.starts_with("web has ended already (signal TERM) and is removed; "), "{line}");
+    assert_eq!(ctl.json(&["ps"]), json!([]));
 }
 
 #[test]
