@@ -119,6 +119,36 @@ fn process_that_cannot_be_replaced_stays_as_it_was() {
 }
 
 #[test]
+fn process_that_cannot_be_replaced_stays_though_its_end_is_taken() {
+    let papad = Papad::start();
+    let mut exact = Exact::tcp(&papad);
+    // One has output, whose index would keep what watchers have said over a kill, the other has not.
+    exact.ask("make process web bufsize=0 -- /bin/false");
+    exact.ask(format!("make process job {}", script("echo one; exit 3")));
+    for name in ["web", "job"] {
+        wait_for_end(&mut exact, name);
+        exact.ask_for("spawn", format!("make process {name} replace=ended -- /no/such/program"));
+        exact.ask(format!("watch {name}"));
+        while !matches!(exact.next_seen(), Seen::Closed { .. }) {}
+        exact.send(format!("ack {name} closed\n"));
+        exact.expect("end finished\n");
+        exact.ask_for("spawn", format!("make process {name} replace=ended -- /no/such/program"));
+    }
+    for _ in 0..2 {
+        assert_eq!(exact.ask("list processes").len(), 2);
+        papad.kill_server();
+        exact = Exact::tcp(&papad);
+    }
+    // When it has been replaced, nothing keeps it.
+    exact.ask(format!("make process job replace=ended {SLEEPER}"));
+    assert_eq!(exact.ask("list previous"), [""; 0]);
+    exact.ask("remove processes web");
+    assert_eq!(exact.ask("list processes").len(), 1);
+    papad.kill_server();
+    assert_eq!(Exact::tcp(&papad).ask("list processes").len(), 1);
+}
+
+#[test]
 fn watch_gets_all_of_a_process_before_its_successor_s_first_byte() {
     let papad = Papad::start();
     let scratch = ScratchDir::new();

@@ -208,7 +208,8 @@ impl<P> ProcessBuilder<P> {
     /// that runs is found, as without this, and never replaced, whoever else does the same at the same
     /// time.
     ///
-    /// If the new one cannot be started, the old one is on papad's list as before.
+    /// If the new one cannot be started, the old one is on papad's list as before, and stays there
+    /// until another has taken its place or it is removed, though watchers acknowledge its end.
     pub fn replace_ended(mut self) -> Self {
         self.options.replace = Some(Replace::Ended);
         self

@@ -46,7 +46,7 @@ impl Processes {
     ///
     /// # Errors
     /// One sentence, of a bound that is met for instance. No process is left behind, and one that
-    /// was to be replaced has its name still.
+    /// was to be replaced has its name still, until another takes its place or it is removed.
     pub(crate) fn make(
         &self,
         name: &[u8],
@@ -87,7 +87,10 @@ impl Processes {
         } else if table.by_name.get(name).is_some_and(|listed| listed.id == process.id) {
             table.by_name.remove(name);
             if let Some(replaced) = &replaced {
-                table.step_back(replaced);
+                let record = table.step_back(replaced);
+                if let Some(Err(error)) = record.map(|record| change.append(record)) {
+                    log::error!("server", "a kill would not keep {}: {error}", shown(replaced));
+                }
             }
         }
         drop(table);
@@ -95,6 +98,9 @@ impl Processes {
         self.settled.notify_all();
         started?;
         self.tell_subscribers();
+        if let Some(replaced) = &replaced {
+            self.follow(replaced, replaced.give_way());
+        }
         for surplus in self.surplus_of(name) {
             if let Err(error) = self.remove(&surplus) {
                 log::error!("server", "{} stays listed: {error}", shown(&surplus));

@@ -12,6 +12,7 @@ use papa_protocol::name::{Pattern, Patterns};
 
 use super::process::{Life, Process};
 use super::table::{Processes, Table};
+use crate::journal::Record;
 
 /// The most predecessors of one name. More than one is kept only while others are watched.
 const MAX_PER_NAME: usize = 8;
@@ -78,12 +79,15 @@ impl Table {
         self.previous.add(Arc::clone(process));
     }
 
-    /// Gives a process its name back, if nothing has come of the next one.
-    pub(super) fn step_back(&mut self, process: &Arc<Process>) {
-        if !self.by_name.contains_key(&process.name) && self.previous.remove(process) {
-            self.by_name.insert(process.name.clone(), Arc::clone(process));
-            self.by_pid.entry(process.pid()).or_insert_with(|| Arc::clone(process));
+    /// Gives a process its name back, if nothing has come of the next one, and keeps it until
+    /// another has taken its place. Returns what is to be recorded of that.
+    pub(super) fn step_back(&mut self, process: &Arc<Process>) -> Option<Record> {
+        if self.by_name.contains_key(&process.name) || !self.previous.remove(process) {
+            return None;
         }
+        self.by_name.insert(process.name.clone(), Arc::clone(process));
+        self.by_pid.entry(process.pid()).or_insert_with(|| Arc::clone(process));
+        process.keep()
     }
 
     /// Gives a process its name and its pid as they were recovered, one after the other by number:
@@ -96,6 +100,8 @@ impl Table {
         if matches!(older.life(), Life::Exited(_)) {
             self.forget_pid(&older);
         }
+        // What follows from that is found when all are resumed.
+        older.give_way();
         self.previous.add(older);
     }
 

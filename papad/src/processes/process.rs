@@ -1,6 +1,7 @@
 //! One hosted process, from the request for it until nobody needs to know of it any more.
 
 mod held;
+mod replaced;
 mod watched;
 
 use std::fmt::Write;
@@ -11,7 +12,6 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use papa_protocol::frame::{Stream, Time};
-use papa_protocol::options::Replace;
 
 use super::ending::Ending;
 use super::output::{Output, Pipes};
@@ -29,6 +29,9 @@ pub(super) const SINCE_BOOT: &str = "since_boot";
 
 /// The key of [`Process::session_seen`] in the record of its end.
 pub(super) const SESSION_SEEN: &str = "session_seen";
+
+/// The key of [`State::kept`] in the record of its end.
+pub(super) const KEPT: &str = "kept";
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +105,9 @@ struct State {
     closed: Option<Time>,
     /// Its output is not wanted; it leaves the list when it exits.
     removed: bool,
+    /// Another was to take its place and could not be started: it stays on the list until one has,
+    /// or until it is removed.
+    kept: bool,
 }
 
 impl Process {
@@ -120,7 +126,7 @@ impl Process {
         life: Life,
     ) -> Process {
         let output = Output::none();
-        let state = State { life, output, owed: None, closed: None, removed: false };
+        let state = State { life, output, owed: None, closed: None, removed: false, kept: false };
         let (pid, listing) = (AtomicI32::new(pid), AtomicU64::new(0));
         Process {
             id,
@@ -176,16 +182,6 @@ impl Process {
         state.output.readers() > 0 || state.output.is_waiting()
     }
 
-    /// Whether a new process of its name may take its place.
-    pub(crate) fn gives_way_to(&self, replace: Replace) -> bool {
-        let state = self.lock();
-        let (first, next, _) = state.output.extent();
-        match replace {
-            Replace::Taken => state.closed.is_some() && first == next,
-            Replace::Ended => matches!(state.life, Life::Exited(_)),
-        }
-    }
-
     /// `NAME pid=... args=...`, as papa's clients parse it: args comes last.
     pub(crate) fn line(&self) -> Vec<u8> {
         let is_running = !matches!(self.life(), Life::Exited(_));
@@ -212,7 +208,8 @@ impl Process {
         }
         let state = self.lock();
         if let Life::Exited(exit) = state.life {
-            records.push(self.exited_record(exit));
+            let record = self.exited_record(exit);
+            records.push(record.maybe(KEPT, state.kept.then_some(1)));
         }
         if state.removed {
             records.push(self.record("removing"));
@@ -392,7 +389,7 @@ impl State {
     fn is_over(&mut self) -> bool {
         self.close_if_complete();
         let has_exited = matches!(self.life, Life::Exited(_));
-        has_exited && (self.removed || self.output.is_done())
+        has_exited && (self.removed || (!self.kept && self.output.is_done()))
     }
 
     /// Its end may be told once it has exited and its pipes have ended.

@@ -1,6 +1,6 @@
 //! Processes as the journal and the keeper have them after a server has died.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,28 +9,18 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use nix::unistd::getppid;
 
-use papa_protocol::frame::Time;
 use papa_protocol::options::Overflow;
 
 use super::ending::Ending;
 use super::orphans::{self, Found, Started};
 use super::output::{Output, Pipes};
-use super::process::{Exit, Life, Process, SESSION_SEEN, SINCE_BOOT};
-use super::spec::Spec;
+use super::process::{Life, Process};
+use super::replayed::{Entry, Replayed};
 use super::table::{Processes, shown};
-use crate::journal::{Fields, Record, parse_number};
+use crate::journal::Record;
 use crate::link::Held;
 use crate::ring::Ring;
 use crate::{limit, log, sys};
-
-/// What the journal says of processes.
-#[derive(Default)]
-pub(crate) struct Replayed {
-    processes: BTreeMap<u64, Entry>,
-    /// Off the list, but their pipes may still be held.
-    gone: Vec<u64>,
-    last_id: u64,
-}
 
 /// Processes that are as they were, but that nothing is done for yet.
 pub(crate) struct Recovered {
@@ -39,76 +29,6 @@ pub(crate) struct Recovered {
     /// them.
     draining: Vec<Arc<Process>>,
     last_id: u64,
-}
-
-struct Entry {
-    name: Vec<u8>,
-    started: Time,
-    since_boot: Option<u64>,
-    spec: Spec,
-    pid: Option<i32>,
-    exit: Option<Exit>,
-    session_seen: u64,
-    removed: bool,
-}
-
-impl Replayed {
-    /// Takes one record; `None` if it is none of these or cannot be read.
-    pub(crate) fn apply(&mut self, verb: &[u8], mut fields: Fields) -> Option<()> {
-        let id = fields.number()?;
-        self.last_id = self.last_id.max(id);
-        match verb {
-            b"process" => {
-                let (started, name) = (Time(fields.number()?), fields.word()?);
-                sys::kill_point_of("replay-process", &name);
-                let since_boot = fields.pair(SINCE_BOOT).and_then(|value| parse_number(&value));
-                let entry = Entry {
-                    name,
-                    started,
-                    since_boot,
-                    spec: Spec::read(fields)?,
-                    pid: None,
-                    exit: None,
-                    session_seen: 0,
-                    removed: false,
-                };
-                self.processes.insert(id, entry);
-            }
-            b"started" => {
-                // 0 stands for a child that was never made, and others name groups.
-                let pid = fields.number().filter(|&pid: &i32| pid > 0)?;
-                self.processes.get_mut(&id)?.pid = Some(pid);
-            }
-            b"failed" => {
-                self.processes.remove(&id);
-            }
-            b"exited" => {
-                let exit = Exit {
-                    ending: Ending::of_code(fields.number()?),
-                    time: Time(fields.number()?),
-                };
-                let seen = fields.pair(SESSION_SEEN).and_then(|value| parse_number(&value));
-                // A child that failed before exec is recorded as failed first.
-                if let Some(entry) = self.processes.get_mut(&id) {
-                    entry.exit = Some(exit);
-                    entry.session_seen = seen.unwrap_or_default();
-                }
-            }
-            b"removing" => {
-                // It may have left the list at the same time.
-                if let Some(entry) = self.processes.get_mut(&id) {
-                    entry.removed = true;
-                }
-            }
-            b"gone" => {
-                self.processes.remove(&id);
-                self.gone.push(id);
-            }
-            b"last" => {}
-            _ => return None,
-        }
-        Some(())
-    }
 }
 
 impl Processes {
@@ -128,7 +48,9 @@ impl Processes {
                 let _ = self.journal.change().append(Record::new("failed").number(id));
                 continue;
             };
-            let Entry { name, started, since_boot, spec, exit, session_seen, removed, .. } = entry;
+            let Entry {
+                name, started, since_boot, spec, exit, session_seen, removed, kept, ..
+            } = entry;
             let life = exit.map_or(Life::Running, Life::Exited);
             let process = Process::recovered(id, name, spec, started, pid, life);
             if let Some(since_boot) = since_boot {
@@ -147,6 +69,9 @@ impl Processes {
             process.set_output(output);
             if removed {
                 process.remove();
+            }
+            if kept {
+                process.keep();
             }
             processes.push(Arc::new(process));
         }
@@ -264,8 +189,11 @@ fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
 mod tests {
     use std::process::{Command, Stdio};
 
+    use papa_protocol::frame::Time;
     use papa_protocol::name::Patterns;
 
+    use super::super::process::Exit;
+    use super::super::spec::Spec;
     use super::*;
     use crate::bounds::{Allowed, Bounds};
     use crate::journal::{self, Journal};

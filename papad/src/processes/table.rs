@@ -213,7 +213,9 @@ impl Processes {
         // Several sessions may find out at the same time that it is over.
         let has_name =
             table.by_name.get(&process.name).is_some_and(|listed| listed.id == process.id);
-        if !has_name && !table.previous.contains(process) {
+        let is_listed = has_name || table.previous.contains(process);
+        // Its successor may just have failed to start.
+        if !is_listed || process.is_kept() {
             return;
         }
         if let Err(error) = change.append(process.record("gone")) {
