@@ -18,6 +18,7 @@ mod exit;
 mod failure;
 mod finding;
 mod interrupts;
+mod left_over;
 mod live;
 mod names;
 mod output;

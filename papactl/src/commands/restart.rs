@@ -7,6 +7,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::left_over;
 use crate::names;
 use crate::output;
 use crate::shape::{self, Restarted};
@@ -14,7 +15,10 @@ use crate::stopping::Stopping;
 use crate::text;
 use crate::users::Users;
 
+mod hold;
 mod preflight;
+
+use hold::Hold;
 
 /// How often what papad's server was killed over is asked for again.
 const MAX_TRIES: usize = 5;
@@ -27,8 +31,8 @@ const MAX_TRIES: usize = 5;
 /// more.
 ///
 /// Before anything is stopped, papactl looks whether the program, the directory and the user are still
-/// there. If a process cannot be started again all the same, papad keeps what it was made of with it,
-/// and to restart it once more tries that.
+/// there. If a process cannot be started again all the same, the one that has ended stays on papad's
+/// list, whoever takes its output and its end, and to restart it once more tries again.
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
     /// Names, or beginnings of names with a *
@@ -59,9 +63,13 @@ struct Unread {
 impl Restart {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
+        // Who is missing is named.
+        names::processes(&papa, &self.names)?;
+        // Before they are listed: what is listed then stays. One that cannot be started then stays by
+        // papad's own rule.
+        let hold = Hold::begin(&papa, &self.names)?;
         let processes = names::handles(&papa, &self.names)?;
         preflight::check(&papa, processes.iter().map(|it| it.name().as_bytes()))?;
-        // Whoever takes ends may take them off the list before they are made again.
         let builders: Vec<ProcessBuilder<Papa>> = processes
             .iter()
             .map(|process| papa.process_again(process.name()))
@@ -79,12 +87,16 @@ impl Restart {
         for it in again {
             match it.make() {
                 Ok(process) => restarted.push((process, it.unread(&papa)?)),
-                Err(failure) => {
-                    trouble.get_or_insert(failure);
+                Err(error) => {
+                    trouble.get_or_insert(it.cannot_start(&error));
                 }
             }
         }
+        drop(hold);
         said(context, &restarted)?;
+        let left_over = left_over::find(&papa, &self.names);
+        let tidied = left_over.and_then(|found| left_over::remove(&papa, &found));
+        trouble = trouble.or(tidied.err());
         trouble.map_or_else(|| self.stopping.still_running(&stopped).map(|()| Exit::DONE), Err)
     }
 }
@@ -105,12 +117,8 @@ impl Again {
         })
     }
 
-    fn make(&self) -> Result<Process> {
-        self.try_make().map_err(|error| self.cannot_start(&error))
-    }
-
     /// Makes it, once, however often papad's server is killed meanwhile.
-    fn try_make(&self) -> papa_client::Result<Process> {
+    fn make(&self) -> papa_client::Result<Process> {
         let replacing = self.builder.clone().replace_ended();
         let mut result = replacing.make();
         for _ in 1..MAX_TRIES {

@@ -9,6 +9,7 @@ use crate::complete;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::failure::{Failure, Result};
+use crate::left_over;
 use crate::names;
 use crate::output;
 use crate::shape::{self, Removed};
@@ -37,7 +38,8 @@ pub(crate) struct Rm {
 impl Rm {
     pub(crate) fn run(self, context: &Context) -> Result<Exit> {
         let papa = context.connect()?;
-        let mut processes = names::processes(&papa, &self.names)?;
+        let left_over = left_over::find(&papa, &self.names)?;
+        let mut processes = self.find(&papa, &left_over)?;
         if self.force {
             for process in &mut processes {
                 *process = killed(&papa, process)?;
@@ -50,6 +52,7 @@ impl Rm {
             }
             processes.retain(|process| !process.is_running());
         }
+        left_over::remove(&papa, &left_over)?;
         let mut removed = Vec::new();
         for process in processes {
             if papa.remove_process(&process.name)? {
@@ -64,6 +67,20 @@ impl Rm {
             }
         }
         Ok(Exit::DONE)
+    }
+
+    /// The processes that are meant. One of which there is nothing but what a value has of it is not
+    /// missed.
+    fn find(&self, papa: &Papa, left_over: &[Vec<u8>]) -> Result<Vec<ProcessInfo>> {
+        let mut listed = Vec::new();
+        for name in &self.names {
+            let has_value = left_over.iter().any(|of| of == name.as_bytes());
+            if !has_value || papa.process_named(name)?.is_some() {
+                listed.push(name.clone());
+            }
+        }
+        // No names would stand for all.
+        if listed.is_empty() { Ok(Vec::new()) } else { names::processes(papa, &listed) }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use papad_tests::exact::{Exact, quoted};
+use papad_tests::exact::{Exact, Seen, quoted, value_of};
 use papad_tests::{Fifo, Papad, ScratchDir, eventually};
 use serde_json::{Value, json};
 
-use crate::ctl::Ctl;
+use crate::ctl::{Ctl, Ran};
 
 fn show(papad: &Papad, name: &str) -> String {
     Exact::tcp(papad).ask_line(format!("show process {name}"))
@@ -110,6 +110,110 @@ fn what_could_not_be_started_again_is_not_stopped() {
     assert_eq!(show(&papad, "web"), made_of);
 }
 
+/// Takes the process's end, which was read.
+fn take_end(collector: &mut Exact) {
+    collector.send("ack web closed\n");
+    // papad has done that when it answers what comes after it.
+    collector.ask_for("usage", "get x");
+}
+
+/// A process whose working directory is gone when it ends. Its child holds the restart up until a
+/// line comes from the fifo.
+fn run_once(ctl: &Ctl, directory: &str, ready: &Fifo, go: &Fifo) {
+    fs::create_dir(directory).unwrap();
+    let line = format!(
+        "(trap '' TERM; echo >{ready}; read line <{go}) >/dev/null 2>&1 & \
+         trap 'rmdir {directory}; exit 7' TERM; echo >{ready}; wait",
+        ready = ready.path(),
+        go = go.path(),
+    );
+    ctl.ok(&["run", "web", "-C", directory, "-E", "TOKEN=secret", "--", "/bin/sh", "-c", &line]);
+    ready.read_line();
+    ready.read_line();
+}
+
+#[test]
+fn ended_process_stays_listed_though_a_collector_takes_its_end() {
+    let scratch = ScratchDir::new();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    let (ready, go) = (Fifo::new(&scratch, "ready"), Fifo::new(&scratch, "go"));
+    let directory = scratch.join("directory");
+    for (ctl, takes_at_once) in [(Ctl::of(&papad), true), (Ctl::over_unix(&papad), false)] {
+        let mut collector = Exact::tcp(&papad);
+        collector.ask("watch web*");
+        run_once(&ctl, &directory, &ready, &go);
+        let (id, made_of) = (of(&ctl, "web", "id"), show(&papad, "web"));
+        let restarting = ctl.start(&["restart", "web", "--grace=1h"]);
+        while !matches!(collector.next_seen(), Seen::Closed { .. }) {}
+        if takes_at_once {
+            take_end(&mut collector);
+            assert_eq!(of(&ctl, "web", "state"), "exited");
+        }
+        go.send_line();
+        let ran = Ran::of(restarting);
+        let error = ran.error();
+        assert!(
+            error.starts_with("papactl: web has ended and cannot be started again: "),
+            "{error}"
+        );
+        assert!(error.ends_with("; put that right, and \"papactl restart web\" tries once more\n"));
+        if !takes_at_once {
+            take_end(&mut collector);
+        }
+        // What it was made of is nowhere but on the list, and stays there.
+        for _ in 0..2 {
+            assert_eq!(ctl.json(&["values"]), json!([]));
+            assert_eq!(
+                (of(&ctl, "web", "id"), of(&ctl, "web", "state")),
+                (id.clone(), json!("exited"))
+            );
+            assert_eq!(show(&papad, "web"), made_of);
+            papad.kill_server();
+        }
+        fs::create_dir(&directory).unwrap();
+        ctl.ok(&["restart", "web"]);
+        ready.read_line();
+        ready.read_line();
+        assert_eq!(of(&ctl, "web", "state"), "running");
+        assert_eq!(show(&papad, "web"), made_of);
+        // All of the old one was taken.
+        eventually("nothing is kept of it", || Exact::tcp(&papad).ask("list previous").is_empty());
+        ctl.ok(&["rm", "--force", "web"]);
+        fs::remove_dir(&directory).unwrap();
+    }
+}
+
+#[test]
+fn held_process_goes_when_a_collector_has_taken_it() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let mut collector = Exact::tcp(&papad);
+    collector.ask("watch web*");
+    ctl.ok(&["run", "web", "--overflow=block", "--buffer=4k", "--", "/bin/sh", "-c", "exec yes"]);
+    let id = of(&ctl, "web", "id");
+    let restarting = ctl.start(&["restart", "web"]);
+    let (mut next, mut how) = (0, None);
+    while how.is_none() {
+        match collector.next_seen() {
+            Seen::Data { position, data, .. } => {
+                assert_eq!(position, next, "nothing is lost");
+                next += data.len() as u64;
+                collector.send(format!("ack web {next}\n"));
+            }
+            Seen::Closed { end, .. } => how = Some(end),
+            Seen::Joined { .. } => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(how.as_deref(), Some("signal 15"));
+    collector.send("ack web closed\n");
+    assert_eq!(Ran::of(restarting).status, Some(0));
+    eventually("nothing is kept of it", || Exact::tcp(&papad).ask("list previous").is_empty());
+    assert_ne!(of(&ctl, "web", "id"), id);
+    let watchers = Exact::tcp(&papad).ask_line("list processes");
+    assert_eq!(value_of(&watchers, "watchers"), "1", "papactl watches no more");
+}
+
 #[test]
 fn successor_is_started_when_all_descendants_have_ended() {
     let papad = Papad::start();
@@ -165,7 +269,7 @@ fn it_is_made_again_once_though_the_server_is_killed() {
         let before = of(&ctl, "web", "id");
         let restarting = ctl.start(&["restart", "web"]);
         papad.kill_server();
-        let ran = crate::ctl::Ran::of(restarting);
+        let ran = Ran::of(restarting);
         assert_eq!((ran.status, ran.error().as_str()), (Some(0), ""));
         let web = ctl.json(&["ps"]);
         assert_eq!(web.as_array().unwrap().len(), 1);

@@ -63,3 +63,28 @@ fn what_runs_is_killed_first_if_that_is_asked_for() {
     assert!(procfs::stat(pid).is_none_or(|it| it.is_zombie()));
     assert_eq!(ctl.json(&["ps"]), json!([]));
 }
+
+#[test]
+fn values_that_an_earlier_papactl_left_are_removed() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let mut exact = Exact::tcp(&papad);
+    make_writer(&mut exact, "web", "");
+    for name in ["web", "gone", "other"] {
+        exact.ask(format!("set papactl.restart.{name} secret"));
+    }
+    assert_eq!(ctl.fails(&["rm", "web"]).0, 7, "it runs");
+    let left = || {
+        let values = ctl.json(&["values"]);
+        values.as_array().unwrap().iter().map(|it| it["name"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(left().len(), 3);
+    ctl.ok(&["restart", "web"]);
+    assert_eq!(left(), ["papactl.restart.gone", "papactl.restart.other"]);
+    // Nothing else is removed with what is not listed.
+    assert_eq!(ctl.ok(&["rm", "gone"]), "");
+    assert_eq!(left(), ["papactl.restart.other"]);
+    assert_eq!(ctl.ok(&["rm", "-f", "*"]), "web is removed\n");
+    assert_eq!(left(), [""; 0]);
+    assert_eq!(ctl.fails(&["rm", "gone"]).0, 3);
+}
