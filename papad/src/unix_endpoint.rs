@@ -137,8 +137,11 @@ impl Lock {
         options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
         loop {
             let Ok(mut file) = options.open(&path) else { return Locked::Not };
-            let is_own =
-                |file: &fs::Metadata| file.is_file() && file.uid() == Uid::effective().as_raw();
+            // One that has another name, too, may be any file of papad's user that somebody has
+            // linked there, and papad writes to it.
+            let is_own = |file: &fs::Metadata| {
+                file.is_file() && file.uid() == Uid::effective().as_raw() && file.nlink() <= 1
+            };
             if !file.metadata().is_ok_and(|metadata| is_own(&metadata)) {
                 return Locked::Not;
             }

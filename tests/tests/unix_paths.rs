@@ -46,6 +46,17 @@ fn is_left_alone(papad: &Papad, path: &str) -> String {
 }
 
 #[test]
+fn file_that_is_linked_as_the_lock_is_not_written_to() {
+    let scratch = ScratchDir::new();
+    fs::write(scratch.join("precious"), "mine").unwrap();
+    // As another user does in a directory of all, where the system allows it.
+    fs::hard_link(scratch.join("precious"), scratch.join("papad.lock")).unwrap();
+    let papad = Papad::builder().unix_path(scratch.join("papad")).start();
+    papad.session().ask("set v 1");
+    assert_eq!(fs::read_to_string(scratch.join("precious")).unwrap(), "mine");
+}
+
+#[test]
 fn what_is_no_socket_is_left_and_no_link_is_followed() {
     let scratch = ScratchDir::new();
     let papad = Papad::start();
