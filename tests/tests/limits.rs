@@ -13,6 +13,7 @@ use papad_tests::{BANNER, Fifo, Papad, ScratchDir, eventually, is_root};
 /// Users of nobody else, so that a limit on a user's processes counts these papads' alone.
 const USER_WITH_FEW_DESCRIPTORS: u32 = 61_001;
 const USER_WITH_FEW_PROCESSES: u32 = 61_002;
+const USER_WITH_FEW_DESCRIPTORS_AND_ORPHANS: u32 = 61_004;
 
 const USER_WITH_SMALL_FILES: u32 = 61_003;
 
@@ -106,6 +107,29 @@ fn without_descriptors_what_runs_runs_on() {
     // And there is room again.
     let mut exact = Exact::tcp(&papad);
     exact.ask("make socket s");
+    exact.ask("make process p.again -- /bin/true");
+}
+
+#[test]
+fn orphans_leave_descriptors_to_sessions_and_their_ends_are_seen() {
+    let scratch = ScratchDir::new();
+    let user = USER_WITH_FEW_DESCRIPTORS_AND_ORPHANS;
+    let Some(papad) = limited(&scratch, user, "ulimit -n 200") else { return };
+    let mut exact = Exact::tcp(&papad);
+    let made = make_until_refused(&mut exact);
+    assert!(made > 10, "{made}");
+    drop(exact);
+    // Each process is an orphan from now on, and would have one more descriptor if there were any.
+    papad.kill_keeper();
+
+    let mut sessions: Vec<Exact> = (0..4).map(|_| Exact::tcp(&papad)).collect();
+    let exact = &mut sessions[0];
+    let all = exact.ask("list processes p.*");
+    assert_eq!(all.len(), made);
+    // What a client goes by that signals a process.
+    assert!(all.iter().all(|line| line.contains(" starttime=")), "{all:?}");
+    end_all(exact, 0);
+    // There is room again, also for those that are made now.
     exact.ask("make process p.again -- /bin/true");
 }
 

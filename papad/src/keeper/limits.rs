@@ -46,11 +46,19 @@ pub(super) fn lift_file_size_limit() -> Option<(u64, u64)> {
 /// The limit at which the server answers with an error while the keeper still has descriptors.
 pub(crate) fn leave_room_for_keeper() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let reserved = RESERVED_DESCRIPTORS + soft / RESERVED_ONE_IN;
-    if soft > 2 * reserved {
-        setrlimit(Resource::RLIMIT_NOFILE, soft - reserved, hard)?;
-    }
+    setrlimit(Resource::RLIMIT_NOFILE, without_keepers(soft), hard)?;
     Ok(())
+}
+
+fn without_keepers(limit: u64) -> u64 {
+    let reserved = RESERVED_DESCRIPTORS + limit / RESERVED_ONE_IN;
+    if limit > 2 * reserved { limit - reserved } else { limit }
+}
+
+/// The server's limit on descriptors, without what it may have for a while by a [`Reserve`].
+pub(crate) fn lasting_descriptor_limit() -> u64 {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or_default();
+    soft.min(without_keepers(hard))
 }
 
 /// The few descriptors beyond its limit that a server may have to hand over with, for as long as

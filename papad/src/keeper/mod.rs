@@ -39,7 +39,7 @@ use crate::sys::{self, Ended};
 use crate::{launch, limit, listen, log, memory, oom, socket_file, version};
 
 pub(crate) use estate::leave_link;
-pub(crate) use limits::{Reserve, leave_room_for_keeper};
+pub(crate) use limits::{Reserve, lasting_descriptor_limit, leave_room_for_keeper};
 
 /// How long a child that has recorded itself may take to exec before a server starts without it.
 const SETTLING_TIME: Duration = Duration::from_secs(2);

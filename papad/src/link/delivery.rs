@@ -8,11 +8,15 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::Held;
+use super::{Held, crowded};
 use crate::{log, sys};
+
+/// How long to wait for the keeper to receive some of what was sent, where no more may be in flight.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is known of the other side, and what it was not told yet.
 #[derive(Default)]
@@ -34,7 +38,8 @@ impl Delivery {
             let sent = sys::send_now(to, text.as_bytes(), fds);
             sent.and_then(|is_sent| if is_sent { Ok(()) } else { Err(Errno::EAGAIN.into()) })
         } else {
-            sys::send(to, text.as_bytes(), fds)
+            // A keeper that has just been started is sent all there is, and receives none of it yet.
+            crowded(PATIENCE, || sys::send(to, text.as_bytes(), fds))
         };
         self.note(sent)
     }

@@ -177,19 +177,8 @@ impl Link {
         held: impl Iterator<Item = (&'a Held, &'a OwnedFd)>,
     ) -> io::Result<()> {
         let held: Vec<(Held, BorrowedFd)> = held.map(|(name, fd)| (*name, fd.as_fd())).collect();
-        held.chunks(MAX_NAMES).try_for_each(|part| {
-            let until = Instant::now() + RESPONSE_TIME;
-            // Where the user may have no more in flight, there is room again when the other side
-            // has received some.
-            loop {
-                match self.send_named("held", part, None) {
-                    Err(error) if is_crowded(&error) && Instant::now() < until => {
-                        thread::sleep(CROWDED);
-                    }
-                    sent => return sent,
-                }
-            }
-        })
+        held.chunks(MAX_NAMES)
+            .try_for_each(|part| crowded(RESPONSE_TIME, || self.send_named("held", part, None)))
     }
 
     /// Waits for the server's next message; `None` when the server is gone.
@@ -309,9 +298,21 @@ fn named<'a>(verb: &str, names: impl Iterator<Item = &'a Held>) -> String {
     text
 }
 
-/// Whether papad's user has as many descriptors in flight as it may.
-fn is_crowded(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::ETOOMANYREFS as i32)
+/// Sends something where papad's user may have as many descriptors in flight as it may: there is room
+/// again when the other side has received some.
+fn crowded(patience: Duration, mut attempt: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let until = Instant::now() + patience;
+    loop {
+        match attempt() {
+            Err(error)
+                if error.raw_os_error() == Some(Errno::ETOOMANYREFS as i32)
+                    && Instant::now() < until =>
+            {
+                thread::sleep(CROWDED);
+            }
+            sent => return sent,
+        }
+    }
 }
 
 fn names(words: SplitAsciiWhitespace) -> io::Result<Vec<Held>> {

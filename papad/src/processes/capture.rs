@@ -15,6 +15,7 @@ use papa_protocol::frame::Stream;
 
 use super::now;
 use super::process::Process;
+use super::unpinned::LOOK_AGAIN;
 use super::waker::Waker;
 use crate::gate::{Gate, Parcel};
 use crate::ring::Filled;
@@ -58,6 +59,8 @@ struct State {
     starting: Timed,
     /// Until when takers are waited for.
     grace: Option<Instant>,
+    /// When orphans that nothing tells of are looked at.
+    look: Option<Instant>,
 }
 
 /// Room in memory for output.
@@ -76,6 +79,8 @@ pub(crate) trait Events: Room {
     fn pipes_ended(&self, pipes: &[(Arc<Process>, Stream)]);
     /// Some process that the keeper does not tell of may have ended.
     fn look_at_orphans(&self) -> io::Result<()>;
+    /// Some process that nothing tells of may have ended. Returns whether to look again later.
+    fn look_at_unpinned(&self) -> bool;
     /// Takers that have not come back are waited for no more.
     fn grace_is_over(&self);
     /// Has a process go on that is being started still; false if it is not.
@@ -171,6 +176,12 @@ impl Capture {
         Ok(self.epoll.add(orphans, EpollEvent::new(EpollFlags::EPOLLIN, ORPHANS))?)
     }
 
+    /// Looks at orphans that nothing tells of, in a while.
+    pub(super) fn look_again(&self) {
+        self.lock().look = Some(Instant::now() + LOOK_AGAIN);
+        self.waker.wake();
+    }
+
     /// Begins to wait for takers that another server had.
     pub(crate) fn wait_for_takers(&self) {
         self.lock().grace = Some(Instant::now() + GRACE);
@@ -217,6 +228,9 @@ impl Capture {
                     self.see_to_start(&process);
                 }
             }
+            if self.take_look() && events.look_at_unpinned() {
+                self.look_again();
+            }
             if self.take_grace() {
                 events.grace_is_over();
             }
@@ -261,13 +275,18 @@ impl Capture {
     fn time_left(&self) -> EpollTimeout {
         let state = self.lock();
         let first = |of: &Timed| of.first_key_value().map(|((until, _), _)| *until);
-        let times = [first(&state.lingering), first(&state.starting), state.grace];
+        let times = [first(&state.lingering), first(&state.starting), state.grace, state.look];
         let Some(until) = times.into_iter().flatten().min() else {
             return EpollTimeout::NONE;
         };
         // A millisecond more, so that the time is up when epoll says so.
         let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
         EpollTimeout::try_from(left).unwrap_or(EpollTimeout::MAX)
+    }
+
+    /// Whether it is time to look at orphans that nothing tells of.
+    fn take_look(&self) -> bool {
+        self.lock().look.take_if(|time| Instant::now() >= *time).is_some()
     }
 
     /// Whether takers have been waited for until now.

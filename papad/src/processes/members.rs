@@ -56,12 +56,12 @@ impl Processes {
 
     /// Whether a process has its pid still, so that nobody else can have had it until now.
     fn has_pid(&self, process: &Process) -> io::Result<bool> {
-        if process.orphaned.get().is_none() {
+        if !self.may_be_orphan(process) {
             // The keeper reaps it only after its end is recorded.
             return Ok(!matches!(process.life(), Life::Exited(_)));
         }
         // Whoever has adopted it may have reaped it before its end is known here.
-        match self.orphans.pidfd(process)? {
+        match self.pidfd(process)? {
             Some(pidfd) => Ok(!limit::is_readable_within(&pidfd, Duration::ZERO)?),
             None => Ok(false),
         }

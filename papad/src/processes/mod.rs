@@ -20,6 +20,7 @@ mod spawn;
 mod spec;
 mod stat;
 mod table;
+mod unpinned;
 mod waker;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -15,6 +16,7 @@ use super::ending::Ending;
 use super::process::Process;
 use super::stat::{self, Stat, stat};
 use super::{now, since_boot};
+use crate::limit;
 use crate::sys::{self, Told};
 
 /// Ends that are looked at at once.
@@ -76,7 +78,7 @@ pub(super) enum Found {
 pub(super) struct Parentless {
     pub(super) pidfd: OwnedFd,
     /// In clock ticks since boot, as in `/proc/PID/stat`.
-    started: u64,
+    pub(super) started: u64,
 }
 
 /// Looks at what has a process's pid.
@@ -187,19 +189,35 @@ impl AsFd for Orphans {
 }
 
 impl Orphan {
-    /// How it ended, now that it has; `None` if that will be told when it is reaped.
     fn ending(&self) -> Option<Ending> {
+        self.handle.ending(self.process.pid())
+    }
+}
+
+impl Parentless {
+    /// Whether this is the orphan that the process is known to be, if it is known.
+    pub(super) fn is(&self, process: &Process) -> bool {
+        *process.orphaned.get_or_init(|| self.started) == self.started
+    }
+
+    /// How it ended; `None` if it has not, or that will be told when it is reaped.
+    pub(super) fn ending_if_ended(&self, pid: i32) -> Option<Ending> {
+        let has_ended = limit::is_readable_within(&self.pidfd, Duration::ZERO);
+        if has_ended.unwrap_or(false) { self.ending(pid) } else { None }
+    }
+
+    /// How it ended, now that it has; `None` if that will be told when it is reaped.
+    fn ending(&self, pid: i32) -> Option<Ending> {
         let told = |told| match told {
             Told::Status(status) => Some(Ending::of_wait_status(status)),
             Told::NotYet => None,
             Told::Never => Some(Ending::Unknown),
         };
-        let Parentless { pidfd, started } = &self.handle;
-        told(sys::told_of_end(pidfd.as_fd())).or_else(|| {
+        told(sys::told_of_end(self.pidfd.as_fd())).or_else(|| {
             // Its reaper may take its time, or never reap at all.
-            let seen = stat::status_of_zombie(self.process.pid(), *started);
+            let seen = stat::status_of_zombie(pid, self.started);
             // If it was reaped during the look, it may have been another that was seen.
-            told(sys::told_of_end(pidfd.as_fd())).or_else(|| seen.map(Ending::of_wait_status))
+            told(sys::told_of_end(self.pidfd.as_fd())).or_else(|| seen.map(Ending::of_wait_status))
         })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -11,12 +10,12 @@ use nix::unistd::getppid;
 
 use papa_protocol::options::Overflow;
 
-use super::ending::Ending;
 use super::orphans::{self, Found, Started};
 use super::output::{Output, Pipes};
 use super::process::{Life, Process};
 use super::replayed::{Entry, Replayed};
-use super::table::{Processes, shown};
+use super::table::Processes;
+use super::unpinned::room;
 use crate::journal::Record;
 use crate::link::Held;
 use crate::ring::Ring;
@@ -141,7 +140,7 @@ impl Processes {
 
     /// Sees to it that somebody tells how each process ends that runs.
     fn find_parents(&self, processes: &[Arc<Process>], held: &mut HashMap<Held, OwnedFd>) {
-        let keeper = getppid().as_raw();
+        let (keeper, mut room) = (getppid().as_raw(), room());
         let (mut known, mut new) = (Vec::new(), Vec::new());
         for process in processes.iter().filter(|process| process.life() == Life::Running) {
             let (pid, started) = (process.pid(), Started::of(process));
@@ -152,33 +151,33 @@ impl Processes {
             }
             match orphans::find(pid, started, keeper) {
                 Ok(Found::Child) => {}
-                Ok(Found::Orphan(handle)) => new.push((process, handle)),
-                Ok(Found::Other) => {
-                    let name = shown(process);
-                    log::warn!("server", "{name} ended while nobody could see how");
-                    self.see_to_end(process, Ending::Unknown);
+                Ok(Found::Orphan(handle)) if room > 0 => {
+                    room -= 1;
+                    new.push((process, handle));
                 }
-                Err(error) => will_not_be_seen(process, &error),
+                Ok(Found::Orphan(handle)) => {
+                    process.orphaned.get_or_init(|| handle.started);
+                    self.unpinned.add(Arc::clone(process), keeper);
+                }
+                Ok(Found::Other) => self.ended_unseen(process),
+                // There is no descriptor to look with.
+                Err(_) => self.unpinned.add(Arc::clone(process), keeper),
             }
         }
         // From here on no end is missed, if there is a server or not.
-        let pidfds: Vec<(Held, BorrowedFd)> = new
-            .iter()
-            .map(|(process, handle)| (Held::Pidfd(process.id), handle.pidfd.as_fd()))
-            .collect();
+        let pidfds = new.iter().map(|(it, handle)| (Held::Pidfd(it.id), handle.pidfd.as_fd()));
+        let pidfds: Vec<(Held, BorrowedFd)> = pidfds.collect();
         for part in pidfds.chunks(sys::MAX_DESCRIPTORS) {
             // Fails only if the keeper is gone, which ends the server elsewhere.
             let _ = limit::patiently(|| self.link.hold(part));
         }
         for (process, handle) in known.into_iter().chain(new) {
-            let added = self.orphans.add(Arc::clone(process), handle);
-            added.unwrap_or_else(|error| will_not_be_seen(process, &error));
+            if self.orphans.add(Arc::clone(process), handle).is_err() {
+                self.unpinned.add(Arc::clone(process), keeper);
+            }
         }
+        self.look_at_unpinned_later();
     }
-}
-
-fn will_not_be_seen(process: &Process, error: &io::Error) {
-    log::error!("server", "the end of {} will not be seen: {error}", shown(process));
 }
 
 fn take_pipes(id: u64, held: &mut HashMap<Held, OwnedFd>) -> Pipes {
@@ -198,6 +197,8 @@ mod tests {
     use crate::bounds::{Allowed, Bounds};
     use crate::journal::{self, Journal};
     use crate::link::Link;
+    use crate::processes::ending::Ending;
+    use crate::processes::table::shown;
     use crate::processes::{Defaults, Numbers, now};
 
     fn replay(records: &[Vec<u8>]) -> Replayed {

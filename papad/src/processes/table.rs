@@ -19,6 +19,7 @@ use super::output::Pipes;
 use super::previous::Previous;
 use super::process::{Exit, Life, Next, Process};
 use super::spawn::Defaults;
+use super::unpinned::Unpinned;
 use super::waker::Waker;
 use super::{now, since_boot};
 use crate::bounds::Bounds;
@@ -34,6 +35,7 @@ pub(crate) struct Processes {
     pub(super) link: Arc<Link>,
     pub(super) capture: Capture,
     pub(super) orphans: Orphans,
+    pub(super) unpinned: Unpinned,
     pub(super) bounds: Arc<Bounds>,
     pub(crate) buffers: Buffers,
     pub(super) defaults: Defaults,
@@ -93,6 +95,7 @@ impl Processes {
             buffers: Buffers::new(Arc::clone(&bounds), capture.waker()),
             capture,
             orphans,
+            unpinned: Unpinned::default(),
             bounds,
             defaults,
             table: Mutex::default(),
@@ -263,6 +266,9 @@ impl Processes {
 
     /// A descriptor that stands for a process; `None` if it has ended.
     pub(crate) fn pidfd(&self, process: &Process) -> io::Result<Option<OwnedFd>> {
+        if self.unpinned.contains(process) {
+            return self.unpinned.pidfd(process);
+        }
         if process.orphaned.get().is_some() {
             return self.orphans.pidfd(process);
         }
@@ -310,6 +316,10 @@ impl Events for Processes {
             self.link.drop_held(vec![Held::Pidfd(process.id)]);
         }
         Ok(())
+    }
+
+    fn look_at_unpinned(&self) -> bool {
+        self.look_at_unpinned_now()
     }
 
     fn grace_is_over(&self) {
