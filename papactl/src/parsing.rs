@@ -31,8 +31,10 @@ pub(crate) fn said(error: &clap::Error) -> Exit {
         _ => {
             // What follows -- is a command of somebody else's.
             let is_json = env::args_os().take_while(|it| it != "--").any(|it| it == "--json");
-            let failure = guessed(error, env::args().skip(1))
-                .unwrap_or_else(|| failure(&error.render().to_string()));
+            // A word that is no text is one of what may be wrong.
+            let words = env::args_os().skip(1).map(|it| it.to_string_lossy().into_owned());
+            let failure =
+                guessed(error, words).unwrap_or_else(|| failure(&error.render().to_string()));
             cli::told(&failure, &Endpoint::of_user(), is_json)
         }
     }

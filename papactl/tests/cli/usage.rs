@@ -1,9 +1,13 @@
 //! Command lines that make no sense, and papads that are not there.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Stdio;
+
 use papad_tests::{Papad, ScratchDir};
 use serde_json::{Value, json};
 
-use crate::ctl::{Ctl, nowhere};
+use crate::ctl::{Ctl, Ran, nowhere};
 
 #[test]
 fn a_command_line_that_makes_no_sense_is_told_in_one_line_or_in_json() {
@@ -45,6 +49,18 @@ fn words_of_other_tools_are_understood_or_told_what_does_the_same() {
         error.starts_with("papactl: papactl has no command kill; \"papactl signal "),
         "{error}"
     );
+}
+
+#[test]
+fn words_that_are_no_text_are_refused_in_one_line() {
+    let ctl = Ctl::at("1");
+    for words in [&["logs"][..], &["run"], &["get"]] {
+        let mut command = ctl.command(words);
+        command.arg(OsStr::from_bytes(b"bad\xff")).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ran = Ran::of(command.spawn().unwrap());
+        assert_eq!(ran.status, Some(2), "{words:?}: {ran:?}");
+        assert_eq!(ran.error().lines().count(), 1, "{words:?}: {ran:?}");
+    }
 }
 
 #[test]
