@@ -70,7 +70,7 @@ pub(crate) struct Logs {
 
     /// Only the last N lines of each process, and what comes then
     ///
-    /// They are counted before --grep and --until choose among them.
+    /// They are counted among those that --since, --until and --grep choose.
     #[arg(
         long,
         short = 'n',
@@ -131,7 +131,7 @@ impl Logs {
         let waiter = Waiter::new()?;
         let view = self.view(context);
         let mut writer = Writer::new(self.form(context, &processes), self.follow, self.raw)?;
-        writer.choose(Choice { until: self.until, text: self.grep.clone() });
+        writer.choose(self.choice());
         let mut places = self.places(&papa, &processes)?;
         self.tell_what_is_lost(&processes, &mut writer)?;
 
@@ -172,6 +172,10 @@ impl Logs {
         View { mode, only: self.only(), is_raw: self.is_raw(context), since: self.since }
     }
 
+    fn choice(&self) -> Choice {
+        Choice { until: self.until, text: self.grep.clone() }
+    }
+
     fn only(&self) -> Option<Stream> {
         match (self.stdout, self.stderr) {
             (true, _) => Some(Stream::Out),
@@ -207,7 +211,8 @@ impl Logs {
         let Some(lines) = self.tail else {
             return Ok(BTreeMap::new());
         };
-        let wanted = tail::Wanted { lines, only: self.only(), since: self.since };
+        let choice = self.choice();
+        let wanted = tail::Wanted { lines, only: self.only(), since: self.since, choice: &choice };
         let place = |info: &ProcessInfo| Ok((info.name.clone(), tail::place(papa, info, wanted)?));
         processes.iter().map(place).collect()
     }

@@ -222,6 +222,15 @@ fn the_last_lines_are_those_that_began_last() {
 }
 
 #[test]
+fn the_last_lines_are_counted_among_those_that_are_chosen() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    make_ended(&papad, "many", "seq 100000");
+    assert_eq!(ctl.ok(&["logs", "many", "-n", "2", "--grep", "77"]), "99877\n99977\n");
+    assert_eq!(ctl.ok(&["logs", "many", "-n", "1", "--grep", "12345"]), "12345\n");
+}
+
+#[test]
 fn lines_are_as_old_as_their_first_byte() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
