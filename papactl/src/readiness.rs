@@ -9,8 +9,8 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Result};
 use crate::text;
 
-/// Waits until a process has written this text. Output that is kept counts; it is only looked at, and
-/// stays for others.
+/// Waits until a process has written this text, from `begun` on. Output that is kept counts; it is
+/// only looked at, and stays for others.
 ///
 /// # Errors
 /// [`Exit::TOO_LATE`] if that takes longer than `patience`; a failure if the process ends first.
@@ -18,9 +18,9 @@ pub(crate) fn wait_for(
     papa: &Papa,
     process: &Process,
     wanted: &str,
+    begun: Instant,
     patience: Duration,
 ) -> Result<()> {
-    let begun = Instant::now();
     let (name, id) = (process.name(), process.id());
     let watch = papa.watch([name]).mode(Mode::Peek);
     let watch = watch.resume_from(name.clone(), id, process.info().first);

@@ -3,8 +3,9 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueHint};
 use papa_client::{ErrorKind, Papa, Process, ProcessBuilder, ProcessInfo};
 
@@ -76,7 +77,12 @@ pub(crate) struct Run {
     ///
     /// What it has written before counts, too, as long as papad keeps that. The exit status is 1 if
     /// it ends first, and 6 if that takes longer than --ready-timeout; it runs on then.
-    #[arg(long, value_name = "TEXT", conflicts_with = "attach")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "attach",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
     ready: Option<String>,
 
     /// How long that may take: 10s, 1m30s, 500ms, or a number of seconds
@@ -124,7 +130,7 @@ impl Run {
             return attach::follow(&papa, &process, form, &interrupts);
         }
         if let Some(text) = &self.ready {
-            readiness::wait_for(&papa, &process, text, self.ready_timeout)?;
+            readiness::wait_for(&papa, &process, text, Instant::now(), self.ready_timeout)?;
         }
         let info = process.info();
         if context.output.is_json() {
@@ -191,7 +197,10 @@ impl Run {
         }
         let what = match names::in_a_row(&differences) {
             row if row.is_empty() => format!("{name} runs as pid {pid} and was made otherwise"),
-            row => format!("{name} runs as pid {pid} and was made otherwise: {row} differ"),
+            row => {
+                let differ = if differences.len() == 1 { "differs" } else { "differ" };
+                format!("{name} runs as pid {pid} and was made otherwise: {row} {differ}")
+            }
         };
         let hint =
             format!("choose another name, or \"papactl stop {name}\" first and then run --replace");

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use papa_client::{End, Papa, Process};
 
 use crate::complete;
@@ -35,7 +36,7 @@ pub(crate) struct Wait {
     ///
     /// What papad has kept of its output counts, too. The exit status is 0 then, 6 if --timeout is
     /// over, and 1 if one ends first.
-    #[arg(long, short = 'r', value_name = "TEXT")]
+    #[arg(long, short = 'r', value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     ready: Option<String>,
 }
 
@@ -48,8 +49,8 @@ impl Wait {
     fn wait_until_ready(&self, papa: &Papa, text: &str, context: &Context) -> Result<Exit> {
         let begun = Instant::now();
         for process in names::handles(papa, &self.names)? {
-            let left = self.timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-            readiness::wait_for(papa, &process, text, left.unwrap_or(Duration::MAX))?;
+            let patience = self.timeout.unwrap_or(Duration::MAX);
+            readiness::wait_for(papa, &process, text, begun, patience)?;
         }
         if context.output.is_json() {
             // None of them has ended.

@@ -85,9 +85,13 @@ fn a_process_is_waited_for_until_it_says_that_it_is_ready() {
     let line = format!("echo begun; read go <{}; echo up and ready; exec sleep 1000", fifo.path());
     let words = ["run", "web", "--ready", "begun", "--", "/bin/sh", "-c", &line];
     assert!(ctl.ok(&words).starts_with("web runs as pid "));
+    assert_eq!(ctl.fails(&["wait", "web", "--ready", ""]).0, 2, "anything contains that");
     let (status, error) = ctl.fails(&["wait", "web", "--ready", "and ready", "-t", "1ms"]);
     assert_eq!(status, 6);
-    assert!(error.starts_with("papactl: web runs, and has not written \"and ready\" "), "{error}");
+    assert!(
+        error.starts_with("papactl: web runs, and has not written \"and ready\" within 1ms;"),
+        "{error}"
+    );
     let waiting = ctl.start(&["wait", "web", "--ready", "and ready"]);
     fifo.send("");
     assert_eq!(Ran::of(waiting).status, Some(0));
