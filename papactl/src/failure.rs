@@ -118,12 +118,26 @@ pub(crate) fn with_cause(error: &Error) -> String {
     }
 }
 
-/// papad's errors of what cannot be started are in the words of papa 1.0, which its clients know.
+/// papad's errors of what cannot be made are in the words of papa 1.0, which its clients know.
 fn in_papactls_words(what: &str) -> String {
+    if let Some((name, how)) = what
+        .strip_prefix("Socket for ")
+        .and_then(|rest| rest.split_once(" has already been created - "))
+    {
+        let how = how.strip_prefix(name).unwrap_or(how).trim_start();
+        return format!("papad holds a socket {name} that was made otherwise: {how}");
+    }
     let of_papa = [
         ("Bad command - ", "the command cannot be run: "),
         ("Bad working_dir - ", "the directory cannot be entered: "),
+        ("Bad host - ", "the address of this host cannot be found: "),
+        ("Bind failed on ", "the socket cannot be bound to "),
+        ("Bind failed: ", "the socket cannot be made: "),
         ("Cannot set rlimit ", "it cannot be started with the limit "),
+        (
+            "Cannot set the supplementary groups - ",
+            "this papad, which is not root's, cannot start processes as another user: ",
+        ),
     ];
     let of_papa =
         of_papa.into_iter().find_map(|(theirs, own)| Some((own, what.strip_prefix(theirs)?)));
@@ -159,6 +173,11 @@ mod tests {
         let said = |what: &str| in_papactls_words(what);
         assert_eq!(said("Bad working_dir - No: /x"), "the directory cannot be entered: No: /x");
         assert_eq!(said("Bad command - No: x"), "the command cannot be run: No: x");
+        assert_eq!(
+            said("Socket for x has already been created - x family=inet port=1"),
+            "papad holds a socket x that was made otherwise: family=inet port=1"
+        );
+        assert_eq!(said("Bind failed on ::1:1: No"), "the socket cannot be bound to ::1:1: No");
         assert_eq!(said("Socket x not found"), "Socket x not found");
     }
 

@@ -204,7 +204,7 @@ impl Specification {
 /// which may lead elsewhere when the process is started again.
 fn here() -> Result<PathBuf> {
     let here = env::current_dir().map_err(|error| {
-        let what = format!("this directory cannot be told: {error}");
+        let what = format!("the current directory is not to be found: {error}");
         Failure::new(Exit::FAILED, what)
             .hint("change to one that is there, with cd, or name one with --dir")
     })?;
