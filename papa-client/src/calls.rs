@@ -18,7 +18,7 @@ use crate::fields::{Line, os_string, words};
 use crate::name::{Name, Pattern};
 use crate::process::member::Listed;
 use crate::process::pidfd::Trait;
-use crate::process::{ProcessId, ProcessInfo};
+use crate::process::{GivenSocket, ProcessId, ProcessInfo};
 use crate::session::Reply;
 use crate::socket::SocketInfo;
 use crate::status::Status;
@@ -152,10 +152,24 @@ pub(crate) fn show_process(name: &[u8]) -> Result<Call<Vec<OsString>>> {
     }))
 }
 
-/// What makes a process again.
-pub(crate) fn process_again(name: &[u8]) -> Result<Call<MakeProcess>> {
-    let ask = Ask::look(vec![Request::ShowProcess { name: Name::new(name)?.to_vec() }]);
-    Ok(call(ask, |answers| parse_make_process(only_line(&reply(answers)?)?)))
+/// What makes a process again, and the sockets that it was given.
+pub(crate) fn process_again(name: &[u8]) -> Result<Call<(MakeProcess, Vec<GivenSocket>)>> {
+    let name = Name::new(name)?;
+    let show = Request::ShowProcess { name: name.to_vec() };
+    let ask = Ask::look(vec![show, list(Noun::Process, &Pattern::exactly(&name))]);
+    Ok(call(ask, move |mut answers| {
+        let (shown, listed) = (answers.next()?, answers.next()?);
+        let process = named(&name, &answers.peer.hello.id, &listed?)?;
+        let given = process.map(|process| process.sockets).unwrap_or_default();
+        Ok((parse_make_process(only_line(&shown?)?)?, given))
+    }))
+}
+
+/// The sockets of these names that there are.
+pub(crate) fn sockets_named(given: &[GivenSocket]) -> Call<Vec<SocketInfo>> {
+    let names = given.iter().map(|given| given.name.to_vec()).collect();
+    let ask = Ask::look(vec![Request::List { noun: Noun::Socket, names: Patterns::new(names) }]);
+    call(ask, |answers| reply(answers)?.lines.iter().map(|line| SocketInfo::parse(line)).collect())
 }
 
 /// Reads a request that makes a process.

@@ -296,8 +296,8 @@ pub use papa_protocol::frame::Stream;
 pub use papa_protocol::options::{Family, Limit, Overflow, Resource, SocketType, Stderr, Stdout};
 pub use papa_protocol::size::parse as parse_size;
 pub use process::{
-    End, Member, Process, ProcessBuilder, ProcessId, ProcessInfo, Scope, Signal, State,
-    StopOptions, Stopped,
+    End, GivenSocket, Member, Process, ProcessBuilder, ProcessId, ProcessInfo, Scope, Signal,
+    State, StopOptions, Stopped,
 };
 pub use socket::{SocketAddress, SocketBuilder, SocketFault, SocketInfo, UnixSocketBuilder};
 pub use status::{LimitUse, SessionInfo, Status};

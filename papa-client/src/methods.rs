@@ -162,7 +162,9 @@ macro_rules! papa_methods {
             }
 
             /// Begins to describe a process like the one of this name, with all that makes that what
-            /// it is: to make it again, once it has ended.
+            /// it is: to make it again, once it has ended. Which of its sockets were made anew since
+            /// it was started is among its [`differences`](ProcessBuilder::differences) from any
+            /// other.
             ///
             /// # Errors
             /// [`NotFound`](crate::ErrorKind::NotFound) if there is none.
@@ -170,8 +172,14 @@ macro_rules! papa_methods {
                 &self,
                 name: impl AsRef<[u8]>,
             ) -> Result<ProcessBuilder<Self>> {
-                let request = self.call(calls::process_again(name.as_ref())?) $($await)* ?;
-                Ok(ProcessBuilder::of(self.clone(), request))
+                let call = calls::process_again(name.as_ref())?;
+                let (request, given) = self.call(call) $($await)* ?;
+                let builder = ProcessBuilder::of(self.clone(), request);
+                if given.is_empty() {
+                    return Ok(builder);
+                }
+                let now = self.call(calls::sockets_named(&given)) $($await)* ?;
+                Ok(builder.with_sockets(&given, &now))
             }
 
             /// The same from a request, as [`ProcessBuilder::to_request`] writes it.
@@ -348,8 +356,14 @@ macro_rules! papa_methods {
             /// Makes the socket, or finds the one of this name if it was made the same way.
             ///
             /// # Errors
-            /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise.
+            /// [`Exists`](crate::ErrorKind::Exists) if that was made otherwise, unless it is to be
+            /// [replaced](UnixSocketBuilder::replace), and if a socket of another name has the path.
             pub $($async)? fn make(&self) -> Result<SocketInfo> {
+                match self.papa.call(self.call()?) $($await)* {
+                    Err(error) if self.replaces && error.kind() == crate::ErrorKind::Exists => {}
+                    result => return result,
+                }
+                self.papa.call(self.removal()?) $($await)* ?;
                 self.papa.call(self.call()?) $($await)*
             }
         }

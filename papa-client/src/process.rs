@@ -1,6 +1,7 @@
 //! Processes that papad hosts.
 
 mod builder;
+mod differences;
 mod end;
 mod handle;
 mod id;
@@ -16,7 +17,7 @@ pub use handle::Process;
 #[cfg(feature = "tokio")]
 pub(crate) use handle::{PAUSE, kernels_word, papads_word, send, send_to_group, unrecorded};
 pub use id::ProcessId;
-pub use info::{ProcessInfo, State};
+pub use info::{GivenSocket, ProcessInfo, State};
 pub use member::Member;
 pub use stop::{Scope, StopOptions, Stopped};
 #[cfg(feature = "tokio")]

@@ -18,6 +18,13 @@ fn papad_at(scratch: &ScratchDir) -> Papad {
     Papad::builder().unix_path(scratch.join("papad.sock")).start()
 }
 
+/// Hands papad a socket; returns its line.
+fn adopt(exact: &mut Exact, name: &str, socket: &impl AsFd) -> String {
+    exact.send_with(format!("adopt socket {name}\n"), &[socket.as_fd()]);
+    exact.expect("ok 1\n");
+    String::from_utf8(exact.next_line()).unwrap()
+}
+
 fn inode(fd: impl AsFd) -> u64 {
     File::from(fd.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().ino()
 }
@@ -29,11 +36,15 @@ fn a_bound_socket_is_adopted_and_passed_to_a_process() {
     let mut exact = Exact::unix(&papad);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    exact.send_with("adopt socket web\n", &[listener.as_fd()]);
-    let line = format!(
-        "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} fileno=3"
+    let line = adopt(&mut exact, "web", &listener);
+    assert_eq!(
+        line,
+        format!(
+            "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} \
+             fileno=3 cookie={}",
+            number_of(&line, "cookie")
+        )
     );
-    exact.expect(format!("ok 1\n{line}\n"));
     assert_eq!(exact.ask_line("list sockets"), line);
     // Adopting the very same one again changes nothing.
     exact.send_with("adopt socket web\n", &[listener.as_fd()]);
@@ -63,16 +74,26 @@ fn sockets_of_other_kinds_are_adopted() {
     let mut exact = Exact::unix(&papad);
     let path = scratch.join("adopted");
     let unix = UnixListener::bind(&path).unwrap();
-    exact.send_with("adopt socket unix\n", &[unix.as_fd()]);
-    exact.expect(format!(
-        "ok 1\nname=unix family=unix type=stream backlog=2147483647 path={path} fileno=3\n"
-    ));
+    let line = adopt(&mut exact, "unix", &unix);
+    let cookie = number_of(&line, "cookie");
+    assert_eq!(
+        line,
+        format!(
+            "name=unix family=unix type=stream backlog=2147483647 path={path} fileno=3 \
+             cookie={cookie}"
+        )
+    );
     let udp = UdpSocket::bind("[::1]:0").unwrap();
     let port = udp.local_addr().unwrap().port();
-    exact.send_with("adopt socket udp\n", &[udp.as_fd()]);
-    exact.expect(format!(
-        "ok 1\nname=udp family=inet6 type=dgram backlog=2147483647 host=::1 port={port} fileno=4\n"
-    ));
+    let line = adopt(&mut exact, "udp", &udp);
+    let cookie = number_of(&line, "cookie");
+    assert_eq!(
+        line,
+        format!(
+            "name=udp family=inet6 type=dgram backlog=2147483647 host=::1 port={port} fileno=4 \
+             cookie={cookie}"
+        )
+    );
 }
 
 #[test]

@@ -17,15 +17,23 @@ fn a_socket_is_told_of_by_all_that_is_set() {
     assert_eq!(
         web,
         format!(
-            "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} fileno=3"
+            "name=web family=inet type=stream backlog=2147483647 host=127.0.0.1 port={port} fileno=3 \
+             cookie={}",
+            number_of(&web, "cookie")
         )
     );
     TcpStream::connect(("127.0.0.1", port as u16)).unwrap();
     let path = scratch.join("a b");
-    exact.ask_expecting(
-        format!("make socket db \"path={path}\" umask=77 backlog=128"),
-        format!("ok 1\nname=db family=unix type=stream backlog=128 \"path={path}\" umask=0077 fileno=4\n"),
+    let db = exact.ask_line(format!("make socket db \"path={path}\" umask=77 backlog=128"));
+    let cookie = number_of(&db, "cookie");
+    assert_eq!(
+        db,
+        format!(
+            "name=db family=unix type=stream backlog=128 \"path={path}\" umask=0077 fileno=4 \
+             cookie={cookie}"
+        )
     );
+    assert_ne!(cookie, number_of(&web, "cookie"));
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     let shared = exact.ask_line("make socket shared family=inet6 type=dgram reuseport=1");
@@ -33,7 +41,9 @@ fn a_socket_is_told_of_by_all_that_is_set() {
     assert_eq!(
         shared,
         format!(
-            "name=shared family=inet6 type=dgram backlog=2147483647 host=::1 port={port} reuseport=1"
+            "name=shared family=inet6 type=dgram backlog=2147483647 host=::1 port={port} \
+             reuseport=1 cookie={}",
+            number_of(&shared, "cookie")
         )
     );
     let listed = exact.ask("list sockets");

@@ -17,7 +17,8 @@ use crate::client::Call;
 use crate::error::{Error, Result};
 use crate::fields::os_string;
 use crate::name::Name;
-use crate::process::ProcessInfo;
+use crate::process::{GivenSocket, ProcessInfo};
+use crate::socket::SocketInfo;
 
 /// What `sd_listen_fds(3)` reads. They speak of the descriptors of one process and are never
 /// handed on.
@@ -39,12 +40,15 @@ const LISTEN_VARIABLES: [&str; 3] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES
 pub struct ProcessBuilder<P> {
     pub(crate) papa: P,
     name: Vec<u8>,
-    command: Vec<Vec<u8>>,
+    pub(super) command: Vec<Vec<u8>>,
     /// Whether this program's environment comes first.
     inherits: bool,
     /// What is set on top of that, or taken out of it.
     changes: BTreeMap<OsString, Option<OsString>>,
-    options: ProcessOptions,
+    pub(super) options: ProcessOptions,
+    /// Names of sockets that the running process of this name was given, and that were made anew
+    /// since.
+    pub(super) made_anew: Vec<Name>,
 }
 
 impl<P> ProcessBuilder<P> {
@@ -56,6 +60,7 @@ impl<P> ProcessBuilder<P> {
             inherits: true,
             changes: BTreeMap::new(),
             options: ProcessOptions::default(),
+            made_anew: Vec::new(),
         }
     }
 
@@ -64,7 +69,18 @@ impl<P> ProcessBuilder<P> {
         let MakeProcess { name, mut options, command } = request;
         let env = std::mem::take(&mut options.env).into_iter();
         let changes = env.map(|(name, value)| (os_string(name), Some(os_string(value)))).collect();
-        Self { papa, name, command, inherits: false, changes, options }
+        Self { papa, name, command, inherits: false, changes, options, made_anew: Vec::new() }
+    }
+
+    /// With the sockets that the process of this builder was given, and those that papad has by these
+    /// names now.
+    pub(crate) fn with_sockets(mut self, given: &[GivenSocket], now: &[SocketInfo]) -> Self {
+        let is_another = |given: &&GivenSocket| {
+            let cookie = now.iter().find(|it| it.name == given.name).and_then(|it| it.cookie);
+            cookie.is_some_and(|cookie| cookie != given.cookie)
+        };
+        self.made_anew = given.iter().filter(is_another).map(|given| given.name.clone()).collect();
+        self
     }
 
     /// Adds an argument.
@@ -228,43 +244,7 @@ impl<P> ProcessBuilder<P> {
         Ok(String::from_utf8_lossy(&line.into_bytes()).into_owned())
     }
 
-    /// What makes this another process than `other`, by the keys of
-    /// [`show_process`](crate::Papa::show_process): `env.PATH`, `dir`, and so on; `command` for the
-    /// program and its arguments. What only one of them leaves to papad is not compared, nor is a
-    /// user's name with a number.
-    #[must_use]
-    pub fn differences(&self, other: &Self) -> Vec<String> {
-        let (a, b) = (&self.options, &other.options);
-        let is_number = |id: &Vec<u8>| id.iter().all(u8::is_ascii_digit);
-        let ids = |a: &Option<Vec<u8>>, b: &Option<Vec<u8>>| match (a, b) {
-            (Some(a), Some(b)) => is_number(a) == is_number(b) && a != b,
-            (a, b) => a.is_some() != b.is_some(),
-        };
-        let given = |a: Option<u64>, b: Option<u64>| a.zip(b).is_some_and(|(a, b)| a != b);
-        let keys = [
-            ("command", self.command != other.command),
-            ("uid", ids(&a.uid, &b.uid)),
-            ("gid", ids(&a.gid, &b.gid) && a.gid.is_some() == b.gid.is_some()),
-            ("dir", a.working_dir != b.working_dir),
-            ("umask", a.umask != b.umask),
-            ("bufsize", given(a.bufsize, b.bufsize)),
-            ("overflow", a.overflow != b.overflow),
-            ("stdout", a.stdout != b.stdout),
-            ("stderr", a.stderr != b.stderr),
-            ("linger", given(a.linger_ms, b.linger_ms)),
-            ("shell", a.shell != b.shell),
-            ("listen", a.listen != b.listen),
-            ("inherit", a.inherit != b.inherit),
-        ];
-        let keys = keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned());
-        let limits = different(&a.rlimits, &b.rlimits);
-        let limits = limits.map(|resource| format!("rlimit.{}", resource.as_str()));
-        let (a, b) = (self.environment(), other.environment());
-        let variables = different(&a, &b).map(|name| format!("env.{}", shown(name)));
-        keys.chain(limits).chain(variables).collect()
-    }
-
-    fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    pub(super) fn environment(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let own = self.inherits.then(env::vars_os).into_iter().flatten();
         let own = own.filter(|(name, _)| !LISTEN_VARIABLES.iter().any(|it| name == it));
         let mut variables: BTreeMap<OsString, OsString> = own.collect();
@@ -297,15 +277,6 @@ impl<P> ProcessBuilder<P> {
         let options = ProcessOptions { env: self.environment(), ..self.options.clone() };
         Ok(MakeProcess { name, options, command: self.command.clone() })
     }
-}
-
-/// The keys that have not the same value in both.
-fn different<'a, K: Ord, V: PartialEq>(
-    a: &'a BTreeMap<K, V>,
-    b: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = &'a K> {
-    let of_a = a.iter().filter(|(key, value)| b.get(key) != Some(value)).map(|(key, _)| key);
-    of_a.chain(b.keys().filter(|key| !a.contains_key(key)))
 }
 
 /// Whether a variable can have this name: see environ(7).
@@ -351,16 +322,6 @@ mod tests {
         let again = ProcessBuilder::of((), calls::parse_make_process(request.as_bytes()).unwrap());
         assert_eq!(again.to_request().unwrap(), request);
         assert_eq!(again.env("B", "2").env_remove("A").changes.len(), 2);
-    }
-
-    #[test]
-    fn what_makes_it_another_process_can_be_told() {
-        let builder = || ProcessBuilder::new((), b"web", OsStr::new("/bin/echo")).env_clear();
-        let a = builder().env("A", "1").env("B", "2").user("www").umask(0o27).bufsize(7);
-        let b = builder().env("A", "2").env("C", "2").uid(33).rlimit(Resource::Core, 0, 0);
-        assert_eq!(a.differences(&b), ["umask", "rlimit.core", "env.A", "env.B", "env.C"]);
-        assert_eq!(a.differences(&a), [""; 0]);
-        assert_eq!(builder().arg("x").differences(&builder().uid(1)), ["command", "uid"]);
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct ProcessInfo {
     pub lost: u64,
     /// Sessions that watch it.
     pub watchers: u64,
+    /// The sockets that it was given: a socket of one of these names that has another cookie now was
+    /// made anew since. Empty also if papad does not say, as older versions do not.
+    pub sockets: Vec<GivenSocket>,
     /// Whether a signal has stopped it: it runs on at [`Signal::CONT`].
     pub stopped: bool,
     /// Whether it was removed and runs on: its output is kept no more.
@@ -56,6 +59,16 @@ pub struct ProcessInfo {
     pub shell: bool,
     /// The program and its arguments.
     pub command: Vec<OsString>,
+}
+
+/// A socket that a process was given when it was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GivenSocket {
+    /// The name that it had then.
+    pub name: Name,
+    /// Which socket it was: see [`SocketInfo::cookie`](crate::SocketInfo::cookie).
+    pub cookie: u64,
 }
 
 /// Whether a process runs.
@@ -96,6 +109,7 @@ impl ProcessInfo {
             next: line.number("next")?,
             lost: line.number("lost")?,
             watchers: line.number("watchers")?,
+            sockets: GivenSocket::parse_all(&line)?,
             stopped: line.is_set("stopped"),
             removed: line.is_set("removed"),
             shell: line.is_set("shell"),
@@ -116,6 +130,20 @@ impl ProcessInfo {
             State::Running => None,
             State::Exited { end, .. } => Some(end),
         }
+    }
+}
+
+impl GivenSocket {
+    /// Reads the `socket.COOKIE=NAME` of a line.
+    fn parse_all(line: &Line) -> Result<Vec<Self>> {
+        let keys =
+            line.pairs().filter_map(|(key, name)| Some((key.strip_prefix(b"socket.")?, name)));
+        let parse = |(cookie, name): (&[u8], &[u8])| {
+            let cookie = std::str::from_utf8(cookie).ok().and_then(|cookie| cookie.parse().ok());
+            let cookie = cookie.ok_or_else(|| line.bad("socket"))?;
+            Ok(Self { name: Name::told(name), cookie })
+        };
+        keys.map(parse).collect()
     }
 }
 
@@ -150,7 +178,7 @@ mod tests {
     const PAPAD: &str = "0123456789abcdef";
     const RUNNING: &str = "name=web id=7 state=running pid=42 started=5000000000 uid=3 dir=/tmp \
                            bufsize=64 overflow=block first=1 next=9 lost=2 watchers=3 later=x \
-                           -- /bin/echo \"\" \"a\\nb\"";
+                           socket.9=a=b socket.12=c -- /bin/echo \"\" \"a\\nb\"";
 
     #[test]
     fn a_line_is_read_and_what_a_later_papad_adds_is_passed_over() {
@@ -158,6 +186,9 @@ mod tests {
         assert_eq!((info.name.as_bytes(), info.pid, info.uid), (&b"web"[..], 42, Some(3)));
         assert_eq!((info.gid, info.overflow, info.is_running()), (None, Overflow::Block, true));
         assert_eq!(info.command, ["/bin/echo", "", "a\nb"]);
+        let sockets: Vec<_> =
+            info.sockets.iter().map(|it| (it.name.as_bytes(), it.cookie)).collect();
+        assert_eq!(sockets, [(&b"a=b"[..], 9), (b"c", 12)]);
         assert_eq!(info.started, crate::fields::time(5_000_000_000));
     }
 

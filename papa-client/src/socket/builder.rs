@@ -104,7 +104,8 @@ impl<P> SocketBuilder<P> {
 
     /// Makes the socket in place of one of this name that was made otherwise, which is removed
     /// first. Connections that wait in that one to be accepted are lost. Processes that have it keep
-    /// it until they are started again, and keep its port taken meanwhile. If the new one cannot be
+    /// it until they are started again, and keep its port taken meanwhile;
+    /// [`differences`](crate::ProcessBuilder::differences) tells which these are. If the new one cannot be
     /// made, the old one is gone all the same.
     pub fn replace(mut self) -> Self {
         self.replaces = true;
@@ -140,6 +141,7 @@ pub struct UnixSocketBuilder<P> {
     socket_type: SocketType,
     backlog: u32,
     umask: Option<u32>,
+    pub(crate) replaces: bool,
 }
 
 impl<P> UnixSocketBuilder<P> {
@@ -151,6 +153,7 @@ impl<P> UnixSocketBuilder<P> {
             socket_type: SocketType::Stream,
             backlog: MAX_BACKLOG,
             umask: None,
+            replaces: false,
         }
     }
 
@@ -177,6 +180,27 @@ impl<P> UnixSocketBuilder<P> {
     pub fn umask(mut self, umask: u32) -> Self {
         self.umask = Some(umask);
         self
+    }
+
+    /// Makes the socket in place of one of this name that was made otherwise: of another type, backlog
+    /// or umask, or at another path. That one is removed first, and its file with it, so the exchange
+    /// is not atomic. A client that connects in between finds no file (`ENOENT`). Connections that
+    /// wait in the old socket to be accepted are closed, unless a process has it. Processes that have
+    /// it keep it, and accept those that wait in it, but nobody reaches it any more: they are to be
+    /// started again, and [`differences`](crate::ProcessBuilder::differences) tells which. Connections
+    /// that were accepted go on.
+    ///
+    /// If the new one cannot be made, the old one is gone all the same. An abstract name stays taken
+    /// while a process has the old socket, and to make the new one is a
+    /// [`Conflict`](crate::ErrorKind::Conflict) until then.
+    pub fn replace(mut self) -> Self {
+        self.replaces = true;
+        self
+    }
+
+    /// The call that removes the one before.
+    pub(crate) fn removal(&self) -> Result<Call<bool>> {
+        calls::remove_one(Noun::Socket, &self.name)
     }
 
     pub(crate) fn call(&self) -> Result<Call<SocketInfo>> {

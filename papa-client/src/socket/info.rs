@@ -24,6 +24,9 @@ pub struct SocketInfo {
     pub address: SocketAddress,
     /// Its number in processes that refer to it as `$(socket.NAME.fileno)` or inherit it.
     pub fileno: Option<i32>,
+    /// The number that the kernel has for it (`SO_COOKIE` in socket(7)). A socket that was made anew
+    /// under this name has another. `None` if papad does not say, as older versions do not.
+    pub cookie: Option<u64>,
     /// Why nobody can reach it. To make it again, with the same options, mends it.
     pub fault: Option<SocketFault>,
 }
@@ -92,6 +95,7 @@ impl SocketInfo {
             backlog: line.number("backlog")?,
             address: SocketAddress::parse(family, &line)?,
             fileno: line.maybe_number("fileno")?,
+            cookie: line.maybe_number("cookie")?,
             fault: line.get("fault").map(SocketFault::parse),
         })
     }
@@ -128,15 +132,16 @@ mod tests {
 
     #[test]
     fn both_kinds_of_lines_are_read() {
-        let line = b"name=web family=inet type=stream backlog=5 host=127.0.0.1 port=80 fileno=3";
+        let line = b"name=web family=inet type=stream backlog=5 host=127.0.0.1 port=80 fileno=3 \
+                     cookie=9";
         let web = SocketInfo::parse(line).unwrap();
         assert_eq!((web.port(), web.fileno, web.backlog), (Some(80), Some(3), 5));
-        assert_eq!(web.fault, None);
+        assert_eq!((web.cookie, web.fault), (Some(9), None));
         let line = b"name=ctl family=unix type=dgram backlog=5 path=/run/x umask=0077 fileno=4 \
                      fault=no-file";
         let ctl = SocketInfo::parse(line).unwrap();
         assert_eq!(ctl.address, SocketAddress::Path { path: "/run/x".into(), umask: Some(0o077) });
         assert_eq!((ctl.port(), ctl.socket_type), (None, SocketType::Dgram));
-        assert_eq!(ctl.fault, Some(SocketFault::NoFile));
+        assert_eq!((ctl.cookie, ctl.fault), (None, Some(SocketFault::NoFile)));
     }
 }

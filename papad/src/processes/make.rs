@@ -171,6 +171,7 @@ impl Processes {
             Failure::new(limit::code_of(&error), format!("Cannot prepare the process - {error}"))
         };
         let referred = sockets.refer(&process.name, process.spec.references(), change)?;
+        process.given.get_or_init(|| referred.given);
         let null = File::options().read(true).write(true).open("/dev/null").map_err(cannot)?;
         *child_ends = self.prepare_output(process, share).map_err(cannot)?;
         give_to(child_ends, identity);

@@ -1,6 +1,7 @@
 //! One hosted process, from the request for it until nobody needs to know of it any more.
 
 mod held;
+mod recorded;
 mod replaced;
 mod watched;
 
@@ -18,20 +19,12 @@ use super::output::{Output, Pipes};
 use super::since_boot;
 use super::spec::Spec;
 use super::stat;
-use crate::journal::Record;
 use crate::link::Held;
 use crate::ring::Filled;
+use crate::sockets::GivenSocket;
 
+pub(super) use recorded::{GIVEN, KEPT, SESSION_SEEN, SINCE_BOOT, read_given};
 pub(crate) use watched::{Frames, NoReader, Sent};
-
-/// The key of [`Process::since_boot`] in a record.
-pub(super) const SINCE_BOOT: &str = "since_boot";
-
-/// The key of [`Process::session_seen`] in the record of its end.
-pub(super) const SESSION_SEEN: &str = "session_seen";
-
-/// The key of [`State::kept`] in the record of its end.
-pub(super) const KEPT: &str = "kept";
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +71,9 @@ pub(crate) struct Process {
     /// A time at which its session surely had its number still, in nanoseconds since boot: that of
     /// its end, or later. 0 if no such time is known.
     pub(crate) session_seen: AtomicU64,
+    /// The sockets that it was given. Not set before it has them; empty if its record was written by
+    /// a version of papad that did not note them.
+    pub(crate) given: OnceLock<Vec<GivenSocket>>,
     /// 0 until it has one.
     pub(crate) pid: AtomicI32,
     /// Its number among all that were put on the list; 0 before.
@@ -136,6 +132,7 @@ impl Process {
             since_boot: OnceLock::new(),
             orphaned: OnceLock::new(),
             session_seen: AtomicU64::new(0),
+            given: OnceLock::new(),
             pid,
             listing,
             state: Mutex::new(state),
@@ -198,40 +195,6 @@ impl Process {
             fields.push_str(" shell=True");
         }
         [&self.name[..], fields.as_bytes(), b" args=", &self.spec.args.join(&b' ')].concat()
-    }
-
-    /// The records that make this process anew, for a compacted journal.
-    pub(crate) fn records(&self) -> Vec<Record> {
-        let mut records = vec![self.made_record()];
-        if self.pid() != 0 {
-            records.push(Record::new("started").number(self.id).number(self.pid()));
-        }
-        let state = self.lock();
-        if let Life::Exited(exit) = state.life {
-            let record = self.exited_record(exit);
-            records.push(record.maybe(KEPT, state.kept.then_some(1)));
-        }
-        if state.removed {
-            records.push(self.record("removing"));
-        }
-        records
-    }
-
-    pub(crate) fn made_record(&self) -> Record {
-        let record = Record::new("process").number(self.id).number(self.started.0).word(&self.name);
-        self.spec.write(record.maybe(SINCE_BOOT, self.since_boot.get()))
-    }
-
-    pub(crate) fn exited_record(&self, exit: Exit) -> Record {
-        let record = Record::new("exited").number(self.id);
-        let record = record.number(exit.ending.code()).number(exit.time.0);
-        let seen = Some(self.session_seen.load(Ordering::SeqCst)).filter(|&time| time > 0);
-        record.maybe(SESSION_SEEN, seen)
-    }
-
-    /// A record that says no more of the process than this.
-    pub(crate) fn record(&self, verb: &str) -> Record {
-        Record::new(verb).number(self.id)
     }
 
     /// Gives the process its pipes and ring.

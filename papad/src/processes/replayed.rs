@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use papa_protocol::frame::Time;
 
 use super::ending::Ending;
-use super::process::{Exit, KEPT, SESSION_SEEN, SINCE_BOOT};
+use super::process::{Exit, GIVEN, KEPT, SESSION_SEEN, SINCE_BOOT, read_given};
 use super::spec::Spec;
 use crate::journal::{Fields, parse_number};
+use crate::sockets::GivenSocket;
 use crate::sys;
 
 /// What the journal says of processes.
@@ -24,6 +25,7 @@ pub(super) struct Entry {
     pub(super) name: Vec<u8>,
     pub(super) started: Time,
     pub(super) since_boot: Option<u64>,
+    pub(super) given: Vec<GivenSocket>,
     pub(super) spec: Spec,
     pub(super) pid: Option<i32>,
     pub(super) exit: Option<Exit>,
@@ -42,10 +44,13 @@ impl Replayed {
                 let (started, name) = (Time(fields.number()?), fields.word()?);
                 sys::kill_point_of("replay-process", &name);
                 let since_boot = fields.pair(SINCE_BOOT).and_then(|value| parse_number(&value));
+                let given = std::iter::from_fn(|| fields.pair(GIVEN));
+                let given = given.filter_map(|value| read_given(&value)).collect();
                 let entry = Entry {
                     name,
                     started,
                     since_boot,
+                    given,
                     spec: Spec::read(fields)?,
                     pid: None,
                     exit: None,

@@ -24,7 +24,7 @@ use crate::{limit, log, sys};
 use socket::path_of;
 
 pub(crate) use mending::Fault;
-pub(crate) use reference::References;
+pub(crate) use reference::{GivenSocket, References};
 pub(crate) use socket::Socket;
 
 /// The lowest number that a socket gets in the processes that refer to it.

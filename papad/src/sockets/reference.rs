@@ -33,6 +33,14 @@ impl AsFd for Given {
     }
 }
 
+/// Which socket a process was given: what became of the name since does not matter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct GivenSocket {
+    /// [`Socket::cookie`] of papad's own, also for a shared port.
+    pub(crate) cookie: u64,
+    pub(crate) name: Vec<u8>,
+}
+
 /// Where a process's specification refers to sockets.
 #[derive(Clone, Copy)]
 pub(crate) struct References<'a> {
@@ -49,11 +57,17 @@ pub(crate) struct Referred {
     pub(crate) env: BTreeMap<Vec<u8>, Vec<u8>>,
     /// Each with its number in the process.
     pub(crate) sockets: Vec<(RawFd, Given)>,
+    /// Which these are, as far as the kernel says.
+    pub(crate) given: Vec<GivenSocket>,
 }
 
-/// The sockets that one process gets, by their ids.
+/// The sockets that one process gets.
 #[derive(Default)]
-struct Gathered(Vec<(u64, RawFd, Given)>);
+struct Gathered {
+    /// By their ids.
+    sockets: Vec<(u64, RawFd, Given)>,
+    given: Vec<GivenSocket>,
+}
 
 impl Sockets {
     /// Finds all sockets that a process is to have and replaces the references to them.
@@ -80,8 +94,9 @@ impl Sockets {
             Ok((key.clone(), self.replace_all(process, value, &mut gathered, change)?))
         });
         let env = env.collect::<Result<_, Failure>>()?;
-        let sockets = gathered.0.into_iter().map(|(_, number, given)| (number, given)).collect();
-        Ok(Referred { args, env, sockets })
+        let Gathered { sockets, given } = gathered;
+        let sockets = sockets.into_iter().map(|(_, number, given)| (number, given)).collect();
+        Ok(Referred { args, env, sockets, given })
     }
 
     fn named(&self, name: &[u8]) -> Result<Arc<Socket>, Failure> {
@@ -156,14 +171,16 @@ impl Gathered {
     /// Adds a socket unless the process has it; returns the number that it has there: the wanted
     /// one, or else its own, or the next that is free.
     fn give(&mut self, socket: Arc<Socket>, wanted: Option<RawFd>) -> Result<RawFd, Failure> {
-        if let Some((_, number, _)) = self.0.iter().find(|(id, ..)| *id == socket.id) {
+        if let Some((_, number, _)) = self.sockets.iter().find(|(id, ..)| *id == socket.id) {
             return Ok(*number);
         }
-        let is_free = |number: &RawFd| self.0.iter().all(|(_, given, _)| given != number);
+        let is_free = |number: &RawFd| self.sockets.iter().all(|(_, given, _)| given != number);
         let own = [socket.number].into_iter();
         let number = wanted.or_else(|| own.chain(FIRST_NUMBER..RawFd::MAX).find(is_free));
         let number = number.unwrap_or(socket.number);
         let id = socket.id;
+        let cookie = socket.cookie();
+        let named = cookie.map(|cookie| GivenSocket { cookie, name: socket.name.clone() });
         let given = if socket.is_shared_port() {
             let own = bind::bind_clone(&socket.options, &socket.fd).map_err(|error| {
                 let what = format!("Socket {}: {error}", shown(&socket.name));
@@ -173,7 +190,8 @@ impl Gathered {
         } else {
             Given::Shared(socket)
         };
-        self.0.push((id, number, given));
+        self.sockets.push((id, number, given));
+        self.given.extend(named);
         Ok(number)
     }
 }

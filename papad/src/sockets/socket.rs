@@ -1,12 +1,13 @@
 //! One hosted socket.
 
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 
 use papa_protocol::options::{SocketAddress, SocketOptions, abstract_name};
 
 use super::bind;
 use crate::journal::Record;
 use crate::socket_file::{AtPath, SocketFile};
+use crate::sys;
 
 /// A hosted socket.
 pub(crate) struct Socket {
@@ -55,6 +56,11 @@ impl Socket {
             *host = Some(default.to_string().into_bytes());
         }
         options
+    }
+
+    /// The kernel's number for it. A socket that was made anew has another.
+    pub(crate) fn cookie(&self) -> Option<u64> {
+        sys::socket_cookie(self.fd.as_fd())
     }
 
     pub(super) fn record(&self) -> Record {

@@ -3,6 +3,7 @@
 //! Each call returns owned descriptors and `io::Result`. Descriptors are close-on-exec from birth.
 
 mod child;
+mod cookie;
 #[cfg(feature = "faults")]
 pub(crate) mod faults;
 mod file;
@@ -17,6 +18,7 @@ mod sock_diag;
 mod unread;
 
 pub(crate) use child::{ListenPid, NotStarted, PID_DIGITS, PidRecord, Plan, Step, start_child};
+pub(crate) use cookie::socket_cookie;
 pub(crate) use file::{
     KEPT, close_inherited_on_exec, duplicate_above, give_back_pages, inherit, keep, let_inherit,
     memfd, readable_bytes, replace, set_offset, take_inherited,

@@ -8,6 +8,7 @@ mod coming_back;
 mod flood;
 mod hosting;
 mod locks;
+mod made_anew;
 mod processes;
 mod reconnecting;
 mod round_trips;

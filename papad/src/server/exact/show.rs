@@ -5,13 +5,14 @@ use papa_protocol::exact::{Line, Request};
 use crate::processes::{Ending, Life, Member, Process};
 use crate::sockets::{Fault, Socket};
 
-/// `name=web family=inet ... fileno=3`, and `fault=` of one that nobody can reach.
+/// `name=web family=inet ... fileno=3 cookie=9`, and `fault=` of one that nobody can reach.
 pub(super) fn socket(socket: &Socket) -> Line {
     let line = Line::new().pair("name", &socket.name).socket_options(&socket.shown_options());
     let line = match socket.listed_number() {
         Some(number) => line.number("fileno", number),
         None => line,
     };
+    let line = line.maybe("cookie", socket.cookie().map(|cookie| cookie.to_string()));
     line.maybe("fault", socket.fault().map(Fault::as_str))
 }
 
@@ -48,13 +49,17 @@ pub(super) fn process(process: &Process) -> Line {
         line = line.number("shell", 1);
     }
     let (first, next, lost) = summary.extent;
-    line.number("bufsize", spec.bufsize)
+    line = line
+        .number("bufsize", spec.bufsize)
         .pair("overflow", spec.overflow.as_str())
         .number("first", first)
         .number("next", next)
         .number("lost", lost)
-        .number("watchers", summary.readers)
-        .rest(&spec.args)
+        .number("watchers", summary.readers);
+    for given in process.given.get().into_iter().flatten() {
+        line = line.pair(&format!("socket.{}", given.cookie), &given.name);
+    }
+    line.rest(&spec.args)
 }
 
 /// `name=web id=7 pid=42 starttime=1234`, of a member of the session that the process leads.
