@@ -62,18 +62,14 @@ fn verdict(endpoint: &Endpoint, status: &papa_client::Status, findings: &[Findin
         _ => (AnsiColor::Red, "needs attention"),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    format!("papad {} at {} {style}{is}{style:#}", status.version, endpoint)
+    let commit = status.commit.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
+    format!("papad {}{commit} at {endpoint} {style}{is}{style:#}", status.version)
 }
 
 /// How much there is of everything, and of what there may be.
 fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
     let ended = status.processes.saturating_sub(status.running);
-    let version = match &status.commit {
-        Some(commit) => format!("{}, commit {commit}", status.version),
-        None => status.version.clone(),
-    };
     let mut summary = vec![
-        ("version", version),
         ("running for", time::short(status.uptime)),
         ("pids", format!("keeper {}, server {}", status.pid, status.server)),
         ("server", format!("start {}, before it: {}", status.starts, status.last_end)),

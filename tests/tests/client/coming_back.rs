@@ -93,7 +93,11 @@ fn after_an_error_the_descriptor_tells_that_it_goes_on() {
     let papad = StandIn::start(|connection, guest| match connection {
         0 => {}
         1 => guest.answer("watch", "ok 0\n"),
-        2 => guest.answer("list", "what is this?\n"),
+        // To close while something is unread would take the answer back.
+        2 => {
+            guest.answer("list", "what is this?\n");
+            guest.wait_for_end();
+        }
         _ => {
             guest.answer("list", "ok 0\n");
             guest.answer("list previous", "ok 0\n");
