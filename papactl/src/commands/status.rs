@@ -62,15 +62,15 @@ fn verdict(endpoint: &Endpoint, status: &papa_client::Status, findings: &[Findin
         _ => (AnsiColor::Red, "needs attention"),
     };
     let style = Style::new().bold().fg_color(Some(colour.into()));
-    let commit = status.commit.as_ref().map(|it| format!(" ({it})")).unwrap_or_default();
-    format!("papad {}{commit} at {endpoint} {style}{is}{style:#}", status.version)
+    format!("papad {} at {endpoint} {style}{is}{style:#}", status.version)
 }
 
 /// How much there is of everything, and of what there may be.
 fn summary(status: &papa_client::Status) -> Vec<(&'static str, String)> {
     let ended = status.processes.saturating_sub(status.running);
+    let commit = status.commit.as_ref().map(|it| format!(", commit {it}")).unwrap_or_default();
     let mut summary = vec![
-        ("running for", time::short(status.uptime)),
+        ("running for", format!("{}{commit}", time::short(status.uptime))),
         ("pids", format!("keeper {}, server {}", status.pid, status.server)),
         ("server", format!("start {}, before it: {}", status.starts, status.last_end)),
         ("processes", format!("{} running, {ended} ended", status.running)),
