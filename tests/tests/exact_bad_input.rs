@@ -159,7 +159,8 @@ fn random_bytes_do_no_harm() {
     for _ in 0..100 {
         let mut exact = Exact::tcp(&papad);
         let mut bytes: Vec<u8> = (0..2000).map(|_| random.below(256) as u8).collect();
-        bytes.retain(|byte| !b"\t\r\x0c".contains(byte));
+        // What telnet sends by itself, the end of a session included, is no part of a line.
+        bytes.retain(|byte| !b"\t\r\x0c\x04\xff".contains(byte));
         bytes.push(b'\n');
         // None of these is a request, so each line that has a word gets an error.
         let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
