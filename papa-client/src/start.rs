@@ -150,7 +150,11 @@ fn start(endpoint: &Endpoint, place: &Endpoint, deadline: Deadline) -> Result<()
         command.arg("--try-port").arg(Endpoint::DEFAULT_PORT.to_string());
     }
     command.stdin(Stdio::null()).stdout(Stdio::null());
-    let log = endpoint.log_file().and_then(|path| StartLog::open(&path, endpoint.is_of_user()));
+    let log_file = endpoint.log_file();
+    let log = log_file.as_deref().and_then(|path| StartLog::open(path, endpoint.is_of_user()));
+    if let (Some(_), Some(path)) = (&log, log_file) {
+        command.arg("--log-file").arg(std::path::absolute(&path).unwrap_or(path));
+    }
     match log.as_ref().and_then(StartLog::duplicate) {
         Some(log) => command.stderr(log),
         None => command.stderr(Stdio::piped()),

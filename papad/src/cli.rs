@@ -32,6 +32,8 @@ Options:
       --try-port PORT      the same if nobody else has it; go on without it if so
   -u, --unix-socket PATH   listen on this Unix socket; without -p, on it alone
   -d, --debug              log more
+      --log-file PATH      log to this file when ready, and until then to standard
+                           error; beyond 1m it is moved to PATH.1
       --daemonize          go to the background; returns when papad answers
       --bufsize SIZE       output kept per process: bytes, or with k, m or g
                            (default 2m)
@@ -67,6 +69,7 @@ pub(crate) struct Options {
     pub(crate) port_is_optional: bool,
     pub(crate) unix_socket: Option<PathBuf>,
     pub(crate) debug: bool,
+    pub(crate) log_file: Option<PathBuf>,
     pub(crate) daemonize: bool,
     /// Bytes.
     pub(crate) bufsize: u64,
@@ -97,6 +100,7 @@ where
         port_is_optional: false,
         unix_socket: None,
         debug: false,
+        log_file: None,
         daemonize: false,
         bufsize: DEFAULT_BUFSIZE,
         hosted_nofile: HostedNofile::default(),
@@ -119,6 +123,9 @@ where
                 options.unix_socket = Some(absolute(parser.value()?, "Unix socket")?);
             }
             Short('d') | Long("debug") => options.debug = true,
+            Long("log-file") => {
+                options.log_file = Some(absolute(parser.value()?, "log file")?);
+            }
             Long("daemonize") => options.daemonize = true,
             Long("bufsize") => options.bufsize = value_of(&mut parser, "--bufsize", bufsize)?,
             Long("hosted-nofile") => {
@@ -268,6 +275,7 @@ mod tests {
             &["-p"],
             &["-u", "run/papad"],
             &["--state-dir", "lib/papad"],
+            &["--log-file", "log"],
             &["--bufsize", "2x"],
             &["--hosted-nofile", "2:1"],
             &["--bufsize", "65g"],

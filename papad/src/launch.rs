@@ -51,6 +51,11 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         // A daemon is nobody's service: what a service manager passed is not for it.
         let passed = if options.daemonize { 0 } else { systemd::count_passed() };
         let started = sys::close_inherited_on_exec(passed).and_then(|()| {
+            if let Some(path) = &options.log_file {
+                log::check_file(path).map_err(|error| {
+                    io::Error::other(format!("the log file {}: {error}", path.display()))
+                })?;
+            }
             // Ignored, as who runs papad may have it, it would keep the ends of children secret.
             sys::heed(libc::SIGCHLD)?;
             if options.daemonize { daemonize() } else { Err(become_keeper(&starter(), &[])) }
@@ -140,15 +145,19 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 }
 
 /// Says to whoever ran `papad --daemonize` that papad answers, and lets go of their terminal.
-pub(crate) fn announce_ready(ready: OwnedFd) -> io::Result<()> {
-    let_go_of_terminal()?;
+pub(crate) fn announce_ready(ready: OwnedFd, options: &Options) -> io::Result<()> {
+    settle_log(options)?;
     File::from(ready).write_all(b"\n")
 }
 
-/// Lets go of what a daemon was started with as standard error. Until it is ready, that shows what
-/// keeps it from starting; a file has its log from then on, too.
-pub(crate) fn let_go_of_terminal() -> io::Result<()> {
-    if !is_file(io::stderr()) {
+/// Has lines go where they are to go once papad is ready. Until then, what it was started with as
+/// standard error shows what keeps it from starting. A daemon lets go of that, unless it is a file,
+/// which has its log from then on, too.
+pub(crate) fn settle_log(options: &Options) -> io::Result<()> {
+    if let Some(path) = &options.log_file {
+        log::to_file(path);
+    }
+    if options.daemonize && !is_file(io::stderr()) {
         log::flush();
         dup2_stderr(null()?)?;
         log::reopen();

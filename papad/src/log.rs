@@ -2,18 +2,22 @@
 //! instead of a time. To log never waits: what standard error does not take in time is dropped and
 //! counted.
 
+mod file;
 mod journal;
 mod queue;
 mod target;
 mod writer;
 
 use std::fmt;
+use std::io;
 use std::panic;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::sys;
+use file::LogFile;
 
 /// How much a line matters.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -113,6 +117,29 @@ pub(crate) fn flushed(code: ExitCode) -> ExitCode {
 pub(crate) fn reopen() {
     journal::look();
     writer::reopen();
+}
+
+/// Makes the file at this path standard error, and has it moved to `PATH.1` whenever it is full.
+/// Where that cannot be, lines go on where they went.
+pub(crate) fn to_file(path: &Path) {
+    if writer::has_file() {
+        return;
+    }
+    flush();
+    let file = LogFile::new(path);
+    if let Err(error) = file.adopt() {
+        let path = path.display();
+        write(Level::Warn, who(), format_args!("there can be no log file {path}: {error}"));
+        return;
+    }
+    journal::look();
+    writer::reopen_as(file);
+    writer::open(notice);
+}
+
+/// Finds out whether there can be a log file at this path.
+pub(crate) fn check_file(path: &Path) -> io::Result<()> {
+    LogFile::new(path).check()
 }
 
 /// Whether this descriptor is standard error, opened anew.

@@ -316,3 +316,75 @@ fn lines_for_the_journal_have_a_priority_and_no_time() {
         assert_eq!(said.starts_with("papad: "), !is_journal, "{said}");
     }
 }
+
+/// Bytes of a log file that is full.
+const FULL: u64 = 1 << 20;
+
+/// A papad with a log file, whose standard error is no file; and the paths of the file and the older one.
+fn start_with_file(scratch: &ScratchDir) -> (Logging, [PathBuf; 2]) {
+    let path = scratch.join("log");
+    let papad = Logging::start(Stdio::null(), &["-d", "--log-file", &path]);
+    papad.session().leave();
+    (papad, [PathBuf::from(format!("{path}.1")), path.into()])
+}
+
+fn fill_up(path: &Path) {
+    let mut file = OpenOptions::new().append(true).open(path).unwrap();
+    file.write_all(&vec![b'.'; FULL as usize]).unwrap();
+}
+
+/// Waits until the file of this path has a line with this in it.
+fn wait_for_line(path: &Path, part: &str) {
+    eventually(part, || fs::read_to_string(path).is_ok_and(|text| text.contains(part)));
+}
+
+#[test]
+fn log_file_that_is_full_is_moved_while_papad_runs() {
+    let scratch = ScratchDir::new();
+    let (papad, [older, path]) = start_with_file(&scratch);
+    wait_for_line(&path, "debug server: session from ");
+    for round in 0..3 {
+        fill_up(&path);
+        // The server writes to the new file, and so does the keeper, when it has something to say.
+        papad.session().leave();
+        eventually("it was moved", || fs::metadata(&older).is_ok_and(|it| it.len() >= FULL));
+        wait_for_line(&path, "debug server: session from ");
+        papad.kill_server();
+        wait_for_line(&path, "; starting it again");
+        let file = fs::metadata(&path).unwrap();
+        assert!(file.len() < FULL, "{round}");
+        assert_eq!(file.mode() & 0o777, 0o600);
+        fs::remove_file(&older).unwrap();
+    }
+    let has_path = |pid| fs::read_link(format!("/proc/{pid}/fd/2")).is_ok_and(|it| it == path);
+    eventually("both have it open", || {
+        papad.session().leave();
+        has_path(papad.keeper_pid()) && has_path(papad.server_pid())
+    });
+    papad.expect_alive();
+}
+
+#[test]
+fn log_file_that_is_gone_is_made_anew() {
+    let scratch = ScratchDir::new();
+    let (papad, [older, path]) = start_with_file(&scratch);
+    wait_for_line(&path, "debug server: session from ");
+    // What is left by a papad that was killed while it moved the file, or by logrotate(8).
+    fs::rename(&path, &older).unwrap();
+    papad.session().leave();
+    wait_for_line(&path, "debug server: session from ");
+    let log = fs::read_to_string(&path).unwrap();
+    papad.kill_server();
+    wait_for_line(&path, "; starting it again");
+    assert!(fs::read_to_string(&path).unwrap().starts_with(&log), "nothing of it is lost");
+    papad.expect_alive();
+}
+
+#[test]
+fn log_file_that_cannot_be_is_refused_at_the_start() {
+    let mut command = Command::new(papad_program());
+    let output = command.args(["-p", "0", "--log-file", "/proc/no/log"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the log file /proc/no/log: "), "{said}");
+}

@@ -1,8 +1,10 @@
 //! `papactl log`
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,15 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often a file that is followed is looked at.
 const GLANCE: Duration = Duration::from_millis(250);
 
-/// So much of a file is searched for its last lines. A log is moved aside when it is larger.
+/// So much of a file is searched for its last lines. A log is moved aside before it is as large.
 const MAX_READ: u64 = 4 << 20;
 
 /// Show what papad itself has logged
 ///
 /// That is not what processes have written: see papactl logs. A papad that papactl run has started
 /// logs to $XDG_STATE_HOME/papad/log (~/.local/state/papad/log), root's to /var/log/papad.log, and
-/// one at a Unix socket named by --endpoint to PATH.log. Before a papad is started, a log of more
-/// than 1 MiB is moved to the same name with .1. One that systemd runs logs to the journal.
+/// one at a Unix socket named by --endpoint to PATH.log. A log of more than 1 MiB is moved to the
+/// same name with .1, and shown with the one after it if that has too few lines. One that systemd runs logs to the journal.
 #[derive(Debug, Args)]
 pub(crate) struct Log {
     /// Show the last N lines
@@ -58,8 +60,13 @@ impl Log {
         let path = path(&context.endpoint)?;
         let file = File::open(&path).map_err(|error| cannot_read(&path, &error))?;
         let mut reader = BufReader::new(file);
-        let lines =
+        let mut lines =
             last_lines(&mut reader, self.tail).map_err(|error| cannot_read(&path, &error))?;
+        if let Ok(older) = File::open(older(&path)) {
+            let missing = self.tail.saturating_sub(lines.len());
+            let before = last_lines(&mut BufReader::new(older), missing);
+            before.unwrap_or_default().into_iter().rev().for_each(|line| lines.push_front(line));
+        }
         if context.output.is_json() {
             output::json(&PapadLog { path: path.display().to_string(), lines: lines.into() })?;
             return Ok(Exit::DONE);
@@ -85,6 +92,9 @@ fn path(endpoint: &Endpoint) -> Result<PathBuf> {
             });
         }
     };
+    if let Some(path) = named_by(keeper).filter(|path| path.exists()) {
+        return Ok(path);
+    }
     let stderr = format!("/proc/{keeper}/fd/2");
     match (fs::read_link(&stderr), fs::metadata(&stderr)) {
         (Ok(path), Ok(file)) if file.is_file() => Ok(path),
@@ -95,6 +105,21 @@ fn path(endpoint: &Endpoint) -> Result<PathBuf> {
             Failure::new(Exit::FAILED, what).hint("try as root, or as the user that papad runs as")
         }),
     }
+}
+
+/// The log file that a papad's options name. Its standard error may still be the one before.
+fn named_by(keeper: i32) -> Option<PathBuf> {
+    let words = fs::read(format!("/proc/{keeper}/cmdline")).ok()?;
+    let mut words = words.split(|byte| *byte == 0);
+    words.find(|word| *word == b"--log-file")?;
+    words.next().map(|path| PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// Where a log goes that is full.
+fn older(path: &Path) -> PathBuf {
+    let mut older = path.as_os_str().to_owned();
+    older.push(".1");
+    older.into()
 }
 
 /// The failure where papad does not log to a file.

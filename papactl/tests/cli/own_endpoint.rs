@@ -1,10 +1,13 @@
 //! The endpoint that each user has of their own, and the log of what is started there.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use papa_client::{Endpoint, Papa};
 use papad_tests::network::{has_ip, in_new_network};
 use papad_tests::{NOBODY, Papad, ScratchDir, copy_program, eventually, is_root, papad_program};
@@ -138,6 +141,17 @@ fn the_log_of_a_papad_that_was_started_is_shown() {
     assert!(ctl.ok(&["log"]).contains(&format!("listening on {path}\n")));
     let json = ctl.json(&["log", "-n", "1"]);
     assert_eq!((json["path"].as_str(), json["lines"].as_array().unwrap().len()), (Some(&*log), 1));
+    // It is bounded while papad runs: what is full is moved, and shown with what comes after it.
+    let mut full = fs::OpenOptions::new().append(true).open(&log).unwrap();
+    full.write_all(&[&vec![b'.'; 1 << 20][..], b"\n"].concat()).unwrap();
+    let killed = ctl.json(&["status"])["server"].as_i64().unwrap();
+    kill(Pid::from_raw(killed as i32), Signal::SIGKILL).unwrap();
+    eventually("it was moved", || fs::metadata(format!("{log}.1")).is_ok());
+    eventually("both are shown", || {
+        let shown = ctl.ok(&["log"]);
+        shown.contains("listening on ") && shown.contains("; starting it again")
+    });
+    assert_eq!(ctl.json(&["log"])["path"], *log);
     // It stays when papad has gone.
     drop(daemon);
     eventually("papad has gone", || ctl.run(&["ps"]).status == Some(4));

@@ -147,6 +147,9 @@ impl Keeper {
         let cannot = |error| format!("cannot go on for the keeper before: {error}");
         let Estate { held, start, skipped, server, link } = estate::read(left).map_err(cannot)?;
         log::open();
+        if let Some(path) = &options.log_file {
+            log::to_file(path);
+        }
         sys::kill_point("keeper-inherits");
         log::info!("keeper", "goes on as {}", version::full());
         let mut held = held;
@@ -381,11 +384,14 @@ impl Keeper {
                 self.restarts.ready(Instant::now());
                 self.start.put_back = None;
                 if let Some(ready) = self.ready.take()
-                    && let Err(error) = launch::announce_ready(ready)
+                    && let Err(error) = launch::announce_ready(ready, &self.options)
                 {
                     log::warn!("keeper", "whoever started papad is not told: {error}");
                 }
                 log::info!("keeper", "ready{}", self.hint());
+                if let Err(error) = launch::settle_log(&self.options) {
+                    log::warn!("keeper", "standard error stays as it was: {error}");
+                }
                 let server = self.start.starts;
                 self.held.service().status(&format!("Ready, with server {server}"));
                 self.held.service().ready();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -11,6 +12,7 @@ use nix::sys::socket::{MsgFlags, send};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::write;
 
+use super::file::LogFile;
 use crate::sys;
 
 const STDERR: &str = "/proc/self/fd/2";
@@ -22,7 +24,9 @@ pub(super) enum Target {
     Nonblocking(OwnedFd),
     /// A socket, as journald's. It is told with each message not to wait.
     Socket,
-    /// Anything else: a file, whose disk may hang, or a pipe of another user's, which cannot be
+    /// The file that `--log-file` names. Its disk may hang.
+    File(Arc<LogFile>),
+    /// Anything else: another file, or a pipe of another user's, which cannot be
     /// opened anew.
     Blocking,
 }
@@ -38,8 +42,9 @@ pub(super) enum Written {
 }
 
 impl Target {
-    /// What standard error is now; `None` if it is a pipe that nobody can read from.
-    pub(super) fn open() -> Option<Target> {
+    /// What standard error is now; `None` if it is a pipe that nobody can read from. A file is this
+    /// log file, if there is one.
+    pub(super) fn open(file: Option<&Arc<LogFile>>) -> Option<Target> {
         let kind = fstat(io::stderr()).map_or(0, |stat| stat.st_mode & libc::S_IFMT);
         match kind {
             libc::S_IFSOCK => Some(Target::Socket),
@@ -52,24 +57,30 @@ impl Target {
                     Err(_) => Some(Target::Blocking),
                 }
             }
+            libc::S_IFREG => {
+                Some(file.map_or(Target::Blocking, |file| Target::File(Arc::clone(file))))
+            }
             _ => Some(Target::Blocking),
         }
     }
 
     /// Whether `write` returns at once, whatever happens.
     pub(super) fn never_waits(&self) -> bool {
-        !matches!(self, Target::Blocking)
+        !matches!(self, Target::Blocking | Target::File(_))
     }
 
     /// Writes what there is room for.
     pub(super) fn write(&self, bytes: &[u8]) -> Written {
+        if let Target::File(file) = self {
+            file.prepare();
+        }
         loop {
             let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
             let written = match self {
                 Target::Nonblocking(fd) => write(fd, bytes),
                 Target::Socket => send(libc::STDERR_FILENO, bytes, flags),
                 // Not by std's handle: its lock would be held for as long as this hangs.
-                Target::Blocking => write(io::stderr(), bytes),
+                Target::Blocking | Target::File(_) => write(io::stderr(), bytes),
             };
             return match written {
                 Ok(0) => Written::Failed,
@@ -86,7 +97,7 @@ impl Target {
         let stderr = io::stderr();
         let fd: BorrowedFd = match self {
             Target::Nonblocking(fd) => fd.as_fd(),
-            Target::Socket | Target::Blocking => stderr.as_fd(),
+            Target::Socket | Target::Blocking | Target::File(_) => stderr.as_fd(),
         };
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let timeout = left.map_or(PollTimeout::NONE, |left| {
@@ -100,7 +111,7 @@ impl Target {
     pub(super) fn own_descriptor(&self) -> Option<i32> {
         match self {
             Target::Nonblocking(fd) => Some(fd.as_raw_fd()),
-            Target::Socket | Target::Blocking => None,
+            Target::Socket | Target::Blocking | Target::File(_) => None,
         }
     }
 }

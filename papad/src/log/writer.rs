@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::file::LogFile;
 use super::queue::Queue;
 use super::target::{Target, Written};
 
@@ -24,14 +25,21 @@ const STACK: usize = 128 * 1024;
 struct State {
     queue: Queue,
     target: Option<Arc<Target>>,
+    /// The file that standard error is, if `--log-file` names one.
+    file: Option<Arc<LogFile>>,
     /// The thread has been started.
     has_thread: bool,
     /// The thread is to write what waits, and nobody else.
     is_threads: bool,
 }
 
-static STATE: Mutex<State> =
-    Mutex::new(State { queue: Queue::new(), target: None, has_thread: false, is_threads: false });
+static STATE: Mutex<State> = Mutex::new(State {
+    queue: Queue::new(),
+    target: None,
+    file: None,
+    has_thread: false,
+    is_threads: false,
+});
 
 /// Something changed between the thread and the others.
 static CHANGED: Condvar = Condvar::new();
@@ -50,7 +58,7 @@ fn lock() -> MutexGuard<'static, State> {
 impl State {
     fn target(&mut self) -> Option<Arc<Target>> {
         if self.target.is_none() {
-            self.target = Target::open().map(Arc::new);
+            self.target = Target::open(self.file.as_ref()).map(Arc::new);
             let own = self.target.as_ref().and_then(|target| target.own_descriptor());
             OWN_DESCRIPTOR.store(own.unwrap_or(-1), Ordering::Relaxed);
         }
@@ -185,6 +193,17 @@ pub(super) fn reopen() {
     let mut state = lock();
     state.target = None;
     OWN_DESCRIPTOR.store(-1, Ordering::Relaxed);
+}
+
+/// Whether standard error is a log file of papad's own.
+pub(super) fn has_file() -> bool {
+    lock().file.is_some()
+}
+
+/// As [`reopen`]: standard error is this file now.
+pub(super) fn reopen_as(file: LogFile) {
+    lock().file = Some(Arc::new(file));
+    reopen();
 }
 
 /// Whether lines are written to this descriptor.

@@ -332,9 +332,7 @@ impl Server {
             }
         })?;
         let skipped = self.life.skipped;
-        if self.options.daemonize {
-            launch::let_go_of_terminal()?;
-        }
+        launch::settle_log(&self.options)?;
         self.link.tell_keeper(&ToKeeper::Ready { skipped, answers: true })?;
         drop(opening);
         sys::kill_point("ready");
