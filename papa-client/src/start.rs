@@ -1,6 +1,7 @@
 //! Starting papad where nobody answers.
 
 use std::env;
+use std::error::Error as _;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -51,7 +52,7 @@ pub(crate) fn connect_or_start(endpoint: &Endpoint) -> Result<Papa> {
     let started = start(endpoint, &place, deadline);
     match (connect(endpoint, deadline)?, started) {
         (Some(papa), _) => Ok(papa),
-        (None, Err(error)) => Err(error),
+        (None, Err(error)) => Err(with_refused_directory(error, endpoint, &place)),
         (None, Ok(())) => Err(not_started("papad was started, and does not answer")),
     }
 }
@@ -74,6 +75,23 @@ fn place(endpoint: &Endpoint) -> Endpoint {
     let place = places.find(|place| place.unix_path().is_none_or(user_dirs::prepare));
     // The last one is a port.
     place.unwrap_or_else(|| endpoint.clone())
+}
+
+/// Adds why only the port was left as a place, where that is so: somebody else may have made the
+/// directory that is meant for this user.
+fn with_refused_directory(error: Error, endpoint: &Endpoint, place: &Endpoint) -> Error {
+    let candidates = endpoint.candidates();
+    let last = candidates.iter().rev().find_map(Endpoint::unix_path).and_then(Path::parent);
+    match last {
+        Some(directory) if candidates.len() > 1 && !place.is_unix() && error.source().is_none() => {
+            not_started(&format!(
+                "{error}; its socket was not made in {}, which is not this user's alone: remove \
+                 that, or name a directory in XDG_RUNTIME_DIR",
+                directory.display()
+            ))
+        }
+        _ => error,
+    }
 }
 
 /// What comes of waiting for the lock.

@@ -94,6 +94,13 @@ fn a_second_user_of_a_machine_gets_a_papad_of_their_own() {
         assert!(error.contains("/home/papad.sock, and what answers at tcp://"), "{error}");
         assert!(!error.contains("--allow-uid"), "{error}");
 
+        // Others may write to the place that is meant for the user.
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
+        let ran = run(&["run", "web", "--", "/bin/sleep", "1000"]);
+        assert_eq!(ran.status, Some(4), "{ran:?}");
+        assert!(ran.error().contains("/home, which is not this user's alone: "), "{ran:?}");
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+
         let ran = run(&["run", "web", "--", "/bin/sleep", "1000"]);
         assert_eq!(ran.status, Some(0), "{ran:?}");
         let endpoint = Endpoint::unix(format!("{home}/papad.sock")).owned_by(NOBODY);
