@@ -133,6 +133,7 @@ fn in_papactls_words(what: &str) -> String {
         ("Bad host - ", "the address of this host cannot be found: "),
         ("Bind failed on ", "the socket cannot be bound to "),
         ("Bind failed: ", "the socket cannot be made: "),
+        ("Cannot prepare the process - ", "papad has not what it needs for the process: "),
         ("Cannot set rlimit ", "it cannot be started with the limit "),
         (
             "Cannot set the supplementary groups - ",
@@ -156,7 +157,10 @@ fn hint(kind: ErrorKind, endpoint: &Endpoint) -> Option<String> {
         ErrorKind::NeedsUnix => {
             Some("name papad's Unix socket with --endpoint PATH; papad -u PATH makes one".into())
         }
-        ErrorKind::Timeout => Some("\"papactl doctor\" looks for what might be wrong".into()),
+        // What papad itself cannot get, for some limit of its own perhaps.
+        ErrorKind::Internal | ErrorKind::Timeout => {
+            Some("\"papactl doctor\" looks for what might be wrong".into())
+        }
         ErrorKind::Protocol => Some(format!(
             "what answers at {endpoint} is no papad, or one that is too old: see papactl doctor"
         )),

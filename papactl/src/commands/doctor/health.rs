@@ -80,8 +80,7 @@ fn restarts(starts: u64, last_end: &str, served: Option<Duration>) -> Finding {
     if served.is_some_and(|time| time > RECENT) {
         return Finding::ok("restarts", what);
     }
-    Finding::warn("restarts", what)
-        .advice("papad's log, perhaps \"journalctl -u papad\", may say why")
+    Finding::warn("restarts", what).advice("\"papactl log\" may show why")
 }
 
 /// Whether papad holds everything that it was given.
