@@ -44,6 +44,8 @@ type Named = (String, OwnedFd);
 struct State {
     /// The oldest first.
     store: Vec<Named>,
+    /// For how many there is room, if that is bounded.
+    store_size: Option<usize>,
     /// Every assignment that is about the service, not about the store, in order.
     said: Vec<String>,
     /// The unit's main process, whom alone systemd listens to.
@@ -102,6 +104,7 @@ impl FakeSystemd {
     /// Has room for so many descriptors, and says so.
     #[must_use]
     pub fn with_store_size(mut self, descriptors: usize) -> Self {
+        self.state().store_size = Some(descriptors);
         self.store_size = Some(descriptors);
         self
     }
@@ -308,6 +311,8 @@ impl State {
             assert!(name.len() <= 255 && !name.contains(':'), "{name}");
             assert_eq!(value("FDPOLL").as_deref(), Some("0"), "it is kept when it hangs up");
             fds.retain(|fd| !self.store.iter().any(|(_, stored)| is_same(stored, fd)));
+            // systemd logs that, and closes them.
+            fds.truncate(self.store_size.map_or(usize::MAX, |size| size - self.store.len()));
             self.store.extend(fds.into_iter().map(|fd| (name.clone(), fd)));
             return;
         }

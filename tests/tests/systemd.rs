@@ -544,6 +544,31 @@ fn what_an_earlier_version_has_stored_is_found_and_gets_into_carriers() {
 }
 
 #[test]
+fn full_store_of_an_earlier_version_gets_into_carriers_without_loss() {
+    // What papad holds that hosts one process: each by itself, they fill the store.
+    let systemd = FakeSystemd::new().with_store_size(ALWAYS_STORED.len() + 3);
+    let mut papad = start(&systemd);
+    let mut session = papad.session();
+    make(&systemd, &mut session, "p", "/bin/sleep 1000");
+    session.ask("set v kept");
+    let processes = session.ask("list processes");
+    drop(session);
+    papad.kill_both();
+    systemd.store_singly();
+    assert_eq!(systemd.entries().len(), ALWAYS_STORED.len() + 3);
+    let mut papad = start(&systemd);
+    eventually("everything is in carriers", || {
+        let entries = systemd.entries();
+        !entries.is_empty() && entries.iter().all(|name| name.starts_with("carrier."))
+    });
+    assert!(systemd.stored().contains(&"ring.1".to_owned()));
+    papad.kill_both();
+    let papad = start(&systemd);
+    papad.session().ask_expecting("list processes", &processes);
+    papad.session().ask_expecting("get v", "kept");
+}
+
+#[test]
 fn endpoints_that_are_not_asked_for_any_more_are_closed() {
     let systemd = FakeSystemd::new();
     let scratch = ScratchDir::new();

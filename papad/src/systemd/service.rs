@@ -267,10 +267,12 @@ impl Service {
     /// Does what can be done, and says what is in the way of the rest.
     fn work(&mut self, held: &BTreeMap<Held, OwnedFd>, now: Instant) -> Result<(), Obstacle> {
         let packed = loop {
-            let advanced = self.carriers.advance(held, now, &mut self.requests);
+            let advanced = self.carriers.advance(held, now, &mut self.requests, self.single.len());
             let asked = self.requests.len();
             self.send_all()?;
-            if asked == 0 {
+            let removed = if self.is_ready { self.remove_single(held)? } else { 0 };
+            // Where the store was full, there is room for a carrier after this.
+            if asked == 0 && removed == 0 {
                 break advanced;
             }
         };
@@ -279,8 +281,7 @@ impl Service {
             Trouble::Refused(error) => {
                 Obstacle::Refused(Errno::from_raw(error.raw_os_error().unwrap_or_default()))
             }
-        })?;
-        if self.is_ready { self.remove_single(held) } else { Ok(()) }
+        })
     }
 
     /// Tells systemd everything that there is to tell, states first.
@@ -312,16 +313,16 @@ impl Service {
         Ok(())
     }
 
-    /// Removes what carriers have, too, and what is not held any more.
-    fn remove_single(&mut self, held: &BTreeMap<Held, OwnedFd>) -> Result<(), Obstacle> {
+    /// Removes what carriers have, too, and what is not held any more; returns how many that were.
+    fn remove_single(&mut self, held: &BTreeMap<Held, OwnedFd>) -> Result<usize, Obstacle> {
         let packing = self.carriers.packing();
         let unneeded = |name: &&Held| packing.has_safe(**name) || !held.contains_key(name);
         let unneeded: Vec<Held> = self.single.iter().filter(unneeded).copied().collect();
-        for name in unneeded {
+        for name in &unneeded {
             self.send(&removal(name), None)?;
-            self.single.remove(&name);
+            self.single.remove(name);
         }
-        Ok(())
+        Ok(unneeded.len())
     }
 
     fn send(&mut self, text: &str, carrier: Option<u64>) -> Result<(), Obstacle> {

@@ -147,17 +147,23 @@ impl Carriers {
         self.ends.iter().map(|(number, ends)| (*number, ends.receiver.as_fd()))
     }
 
-    /// Does everything that can be done, and adds what systemd is to be asked.
+    /// Does everything that can be done, and adds what systemd is to be asked. Beside carriers, the
+    /// store has so many `others`: systemd drops without a word what it has no room for.
     pub(super) fn advance(
         &mut self,
         held: &BTreeMap<Held, OwnedFd>,
         now: Instant,
         requests: &mut VecDeque<Request>,
+        others: usize,
     ) -> Result<(), Trouble> {
+        let most = self.most.saturating_sub(others);
+        if self.ends.len() < most {
+            self.packing.note_room(true);
+        }
         while let Some(action) = self.packing.next(now) {
             match &action {
-                Action::Create(..) if self.ends.len() >= self.most => {
-                    self.packing.has_no_room();
+                Action::Create(..) if self.ends.len() >= most => {
+                    self.packing.note_room(false);
                     continue;
                 }
                 Action::Create(number, _) => {

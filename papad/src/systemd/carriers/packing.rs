@@ -129,9 +129,9 @@ impl Packing {
         carrier.map(|carrier| carrier.is_full = true).is_some()
     }
 
-    /// The store takes no more carriers, until one is removed.
-    pub(super) fn has_no_room(&mut self) {
-        self.has_no_room = true;
+    /// Whether the store takes more carriers. If not, it does when one is removed.
+    pub(super) fn note_room(&mut self, is_there: bool) {
+        self.has_no_room = !is_there;
     }
 
     /// Whether there is no room for something that is held.

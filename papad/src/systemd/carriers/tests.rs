@@ -326,7 +326,7 @@ fn nothing_more_is_made_for_a_store_without_room() {
     packing.held(name(1));
     let action = packing.next(now).unwrap();
     assert_eq!(action, Action::Create(1, Kind::Bulk));
-    packing.has_no_room();
+    packing.note_room(false);
     assert_eq!(packing.next(now), None);
     assert!(packing.lacks_room() && !packing.is_safe());
     packing.dropped(name(1), now);
