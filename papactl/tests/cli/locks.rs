@@ -7,7 +7,7 @@ use std::{fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use papad_tests::{Papad, ScratchDir, eventually};
+use papad_tests::{Papad, ScratchDir, eventually, procfs};
 use serde_json::json;
 
 use crate::ctl::{Ctl, Ran};
@@ -182,4 +182,18 @@ fn no_time_at_all_is_enough_for_a_lock_that_is_free() {
     let papad = Papad::start();
     let ctl = Ctl::of(&papad);
     assert_eq!(ctl.ok(&["lock", "deploy", "--wait", "0", "--", "/bin/echo", "-n", "it"]), "it");
+}
+
+#[test]
+fn the_command_ends_with_a_papactl_that_is_killed() {
+    let papad = Papad::start();
+    let ctl = Ctl::of(&papad);
+    let scratch = ScratchDir::new();
+    let file = scratch.join("pid");
+    let mut first = hold(&ctl, "deploy", &format!("echo $$ >{file}"), UNTIL_END);
+    let command: i32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
+    signal(&first, Signal::SIGKILL);
+    eventually("the command has ended", || procfs::stat(command).is_none_or(|it| it.is_zombie()));
+    assert_eq!(ctl.ok(&["lock", "deploy", "--", "/bin/echo", "-n", "hello"]), "hello");
+    first.wait().unwrap();
 }

@@ -14,6 +14,7 @@ use signal_hook::low_level::pipe;
 
 use crate::failure::{Failure, Result};
 use crate::interrupts::is_ignored;
+use crate::sys;
 
 /// How often a lock is looked at whose connection stands: its value may have been removed.
 const GLANCE_MS: u16 = 1000;
@@ -55,6 +56,8 @@ impl Guarded {
         let passed_on = PASSED_ON.into_iter().filter(|signal| is_heard(*signal));
         let passed_on = passed_on.map(|signal| heard(signal).map(|stream| (signal, stream)));
         let passed_on = passed_on.collect::<io::Result<_>>()?;
+        // The lock is free when papactl is killed.
+        sys::end_with_papactl(command);
         Ok(Self { child: command.spawn()?, ends, passed_on, _interrupts: interrupts })
     }
 

@@ -27,7 +27,8 @@ use guarded::{Guarded, News};
 ///
 /// Ctrl-C is for the command alone; SIGTERM and SIGHUP are passed on to it. If the lock is lost
 /// while the command runs, since papad's server was killed or somebody removed the value, it is taken
-/// again at once; if somebody else was faster, the command is sent SIGTERM.
+/// again at once; if somebody else was faster, the command is sent SIGTERM. It is sent that, too, when
+/// papactl itself is killed.
 #[derive(Debug, Args)]
 pub(crate) struct Lock {
     /// The lock's name
