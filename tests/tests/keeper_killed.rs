@@ -103,8 +103,9 @@ fn processes_sockets_values_and_sessions_stay_through_ten_kills_in_a_row() {
     unchanged.check(&subject);
     wait_for_keeper(&mut session);
     // The server before may have the lock for a moment longer, and it is tried again after a while.
+    let lock = format!("{}.lock", subject.scratch.join("papad"));
     eventually("the server has its lock", || {
-        open_files(&subject)[1].iter().any(|file| file.ends_with(".lock"))
+        open_files(&subject)[1].iter().any(|file| file.ends_with(&lock))
     });
     let files = open_files(&subject);
     for _ in 1..KILLS {
