@@ -263,7 +263,16 @@ fn hear(mut client: UnixStream) -> Option<Vec<u8>> {
     }
 }
 
-/// A session that begins as one of protocol 2 hears nothing but whole answers and frames.
+/// Skips what answers telnet's DO and WILL (RFC 854): IAC, WILL, WONT or DONT, and an option.
+fn skip_telnet(mut heard: &[u8]) -> &[u8] {
+    while let [255, 251 | 252 | 254, _, rest @ ..] = heard {
+        heard = rest;
+    }
+    heard
+}
+
+/// A session that begins as one of protocol 2 hears nothing but whole answers and frames, and between
+/// them what answers telnet.
 fn check(said: &[u8], heard: Option<&[u8]>) {
     let Some(heard) = heard else { return };
     if !said.starts_with(&[PROTOCOL, b"\n"].concat()) {
@@ -276,6 +285,7 @@ fn check(said: &[u8], heard: Option<&[u8]>) {
         *rest = &after[1..];
         Some(line.to_vec())
     };
+    rest = skip_telnet(rest);
     while let Some(first) = line(&mut rest) {
         match parse_server_line(&first) {
             Ok(ServerLine::Reply(ReplyHead::Ok(count))) => {
@@ -289,6 +299,7 @@ fn check(said: &[u8], heard: Option<&[u8]>) {
             Ok(_) => {}
             Err(failure) => panic!("{failure}"),
         }
+        rest = skip_telnet(rest);
     }
     assert!(rest.is_empty(), "not a line: {}", rest.escape_ascii());
 }
