@@ -46,12 +46,15 @@ fn threads(papad: &Papad) -> BTreeMap<String, (bool, u64)> {
     threads
 }
 
+/// Longer than the keeper waits, after a connection, before it looks whether that was accepted.
+const LONGER_THAN_A_LOOK: Duration = Duration::from_secs(6);
+
 /// Waits until papad has done what it was asked to. A thread that waits for a processor is not
 /// given one for a while, either, and is not at rest.
 fn settle(papad: &Papad) -> BTreeMap<String, (bool, u64)> {
     let mut before = threads(papad);
     eventually("papad is at rest", || {
-        thread::sleep(Duration::from_millis(300));
+        thread::sleep(LONGER_THAN_A_LOOK);
         let now = threads(papad);
         let is_at_rest = now == before && now.values().all(|(sleeps, _)| *sleeps);
         before = now;

@@ -297,10 +297,9 @@ fn switches(papad: &Papad) -> Option<u64> {
 /// The count once it has stopped growing. Some seconds after a connection the keeper looks whether
 /// the server has let it in.
 fn settled_switches(papad: &Papad) -> Option<u64> {
-    thread::sleep(LOOK_LATER + Duration::from_secs(1));
     let mut last = switches(papad);
     eventually("papad is at rest", || {
-        thread::sleep(Duration::from_millis(200));
+        thread::sleep(LOOK_LATER + Duration::from_secs(1));
         let now = switches(papad);
         std::mem::replace(&mut last, now) == now && now.is_some()
     });
